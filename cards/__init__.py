@@ -1,0 +1,1 @@
+"""The wallet: card types, life cycle, scenes, terminals."""

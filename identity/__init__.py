@@ -1,0 +1,1 @@
+"""People, devices, codes, organisations and disclosure: the Zhiji platform."""

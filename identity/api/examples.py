@@ -1,0 +1,140 @@
+"""Worked examples for the API's description; a test sends each of them through its serializer."""
+
+from drf_spectacular.utils import OpenApiExample
+
+_AT = "2026-11-21T02:00:00Z"
+_JWS = "eyJ0eXAiOiJ2cGFzcy1ncmFudCtqd3QiLCJhbGciOiJFUzI1NiJ9.eyJhdWQiOiIuLi4ifQ.c2lnbmF0dXJl"
+_CODE = "VP1:.Q6..."
+_DESK = {
+    "id": "018f2f6e-0000-7000-8000-000000000001",
+    "scene": "id",
+    "name": {"zh": "3号窗口", "en": "Desk 3"},
+    "organisation": {"zh": "潍坊市政务服务中心", "en": "Weifang Government Service Hall"},
+}
+_SESSION = {
+    "staff": {"id": "018f2f6e-0000-7000-8000-000000000002", "username": "clerk", "roles": []},
+    "desk": _DESK,
+    "purposes": [
+        {
+            "code": "residence-permit",
+            "zh": "办理居住证",
+            "en": "Residence permit",
+            "fields": ["real_name", "id_last4", "over_18"],
+        }
+    ],
+    "expires_at": "2026-11-21T02:30:00Z",
+    "session_hash": "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU",
+}
+_TOKEN_ANSWER = {
+    "access_token": "Vv3cJm0bD1l1mJcG1j0m9h2W6mJ6k1n6f4h9s2c7d8E",
+    "token_type": "DPoP",
+    "expires_in": 900,
+    "resident": {"level": 1},
+}
+_LINE = {
+    "id": "018f2f6e-0000-7000-8000-000000000003",
+    "at": _AT,
+    "organisation": _DESK["organisation"],
+    "place": _DESK["name"],
+    "scene": "id",
+    "purpose": {"code": "residence-permit", "zh": "办理居住证", "en": "Residence permit"},
+    "case_number": "WF-2026-0042",
+    "fields": ["real_name", "id_last4", "over_18"],
+    "outcome": "accepted",
+    "reason": None,
+}
+_SCAN_RESULT = {
+    "outcome": "accepted",
+    "holder": "pZ2kq1n0Yb7mUu0o4l7m3g9X1c2d3e4f5g6h7i8j9k0",
+    "level": 2,
+    "fields": {"real_name": "王秀英", "id_last4": "9902", "over_18": True},
+    "redeemed_at": _AT,
+}
+
+
+def _asked(value: object) -> OpenApiExample:
+    return OpenApiExample("Request", value=value, request_only=True)
+
+
+def _answered(value: object, status: int = 200) -> OpenApiExample:
+    return OpenApiExample(
+        "Answer", value=value, response_only=True, status_codes=[str(status)]
+    )
+
+
+ENROLMENT = [
+    _asked({"phone": "13900000001"}),
+    _answered(
+        {
+            "enrolment_id": "018f2f6e-0000-7000-8000-000000000004",
+            "expires_at": "2026-11-21T02:05:00Z",
+            "server_time": _AT,
+        },
+        201,
+    ),
+]
+PHONE_PROOF = [_asked({"one_time_code": "123456"}), _answered(_TOKEN_ANSWER)]
+TOKEN = [_asked({"assertion": _JWS}), _answered(_TOKEN_ANSWER)]
+IDENTITY_PROOF = [
+    _asked({"real_name": "王秀英", "id_number": "370702198001019902"}),
+    _answered({"level": 2}),
+]
+ME = [
+    _answered(
+        {
+            "level": 2,
+            "state": "active",
+            "masked_name": "**英",
+            "masked_phone": "139****0001",
+            "device": {"grade": "software", "bound_at": _AT},
+        }
+    )
+]
+GRANT = [
+    _asked({"request": _JWS}),
+    _answered(
+        {
+            "grant": "hEqiASYERN6tvu-gWFg...",
+            "expires_at": "2026-11-22T02:00:00Z",
+            "server_time": _AT,
+            "rotate_every_s": 30,
+            "lives_s": 60,
+        },
+        201,
+    ),
+]
+ACCESS_LOG = [_answered({"items": [_LINE], "next": None})]
+ACCESS_LINE = [_answered(_LINE)]
+DESK_KEY = [_asked({"enrolment_code": "7KQ2M9XWPT4RHD6C"}), _answered({"desk": _DESK}, 201)]
+SIGN_IN = [
+    _asked(
+        {
+            "username": "clerk",
+            "password": "correct horse battery staple",
+            "one_time_code": "123456",
+        }
+    ),
+    _answered(_SESSION, 201),
+]
+SESSION = [_answered(_SESSION)]
+SCAN = [
+    _asked({"code": _CODE, "purpose": "residence-permit", "case_number": "WF-2026-0042"}),
+    _answered(_SCAN_RESULT),
+]
+KEY_SET = [
+    _answered(
+        {
+            "keys": [
+                {
+                    "kty": "EC",
+                    "crv": "P-256",
+                    "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+                    "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+                    "kid": "9a3f00c1",
+                    "use": "sig",
+                    "alg": "ES256",
+                }
+            ]
+        }
+    )
+]

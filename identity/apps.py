@@ -1,0 +1,24 @@
+"""Registers the identity floor: its resolvers of callers' keys."""
+
+from django.apps import AppConfig
+
+from vpass.common import callers, outbox
+
+
+class IdentityConfig(AppConfig):
+    """People, devices, codes, organisations and disclosure."""
+
+    name = "identity"
+
+    def ready(self) -> None:
+        from identity import devices, enrolment, organisations, staff
+
+        callers.register_resolver("resident", devices.find_resident_caller)
+        callers.register_resolver("machine", organisations.find_machine_caller)
+        callers.register_resolver("staff", staff.find_staff_caller)
+        outbox.subscribe(
+            enrolment.ONE_TIME_CODE_DUE,
+            "identity.send_one_time_code",
+            enrolment.send_one_time_code,
+            calls_out=True,
+        )

@@ -1,0 +1,339 @@
+"""Gives phones their day grants, and redeems the codes they show: once, anywhere, for any purpose."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+from django.conf import settings
+
+from identity import code_format, disclosure, keys, queries
+from identity.access_log import Use, write_use
+from identity.code_format import Code, CodeError, GrantClaims
+from identity.models import Device, Grant
+from vpass.common import limits
+from vpass.common.callers import Caller
+from vpass.common.encodings import b64url_encode
+from vpass.common.errors import DomainError
+from vpass.common.idempotency import IdempotencyKey, once
+from vpass.common.signing import (
+    BadKey,
+    BadToken,
+    P256Public,
+    decode_jws,
+    public_from_jwk,
+    public_from_point,
+    public_point,
+)
+
+GRANT_LIFE = timedelta(hours=24)
+ROTATE_EVERY_S = 30
+REQUEST_TYPE = "vpass-grant+jwt"
+REQUEST_LIFE_S = 60
+GRANTS_PATH = "/api/resident/v1/grants"
+GRANTS_PER_DAY = limits.Limit("grant.day", maximum=48, per=timedelta(days=1))
+
+CODE_REDEEMED = "identity.code_redeemed"
+
+
+class GrantRequestInvalid(DomainError):
+    """The grant request is not signed by this device as it must be."""
+
+    code = "grant.request_invalid"
+    status = 422
+    title_zh = "授权请求签名无效"
+
+
+class AccountSuspended(DomainError):
+    """This account is suspended."""
+
+    code = "account.suspended"
+    status = 403
+    title_zh = "账户已暂停使用"
+
+
+class ScanRefused(DomainError):
+    """The scan is refused; each reason is a class of its own."""
+
+    code: ClassVar[str] = "scan.refused"
+    status = 403
+    title_zh = "扫码被拒绝"
+
+
+class CodeUnreadable(ScanRefused):
+    """This is not a V Pass code."""
+
+    code = "code.unreadable"
+    status = 422
+    title_zh = "无法识别，不是 V Pass 码"
+
+
+class CodeOfOtherCity(ScanRefused):
+    """Another city issued this code."""
+
+    code = "code.other_city"
+    status = 422
+    title_zh = "此码由其他城市签发"
+
+
+class CodeKeyUnknown(ScanRefused):
+    """The key that signed this code is not known."""
+
+    code = "code.key_unknown"
+    status = 422
+    title_zh = "签发此码的密钥未知"
+
+
+class CodeSignatureInvalid(ScanRefused):
+    """The signature is invalid: this code is forged or damaged."""
+
+    code = "code.signature_invalid"
+    status = 422
+    title_zh = "签名无效，此码系伪造或已损坏"
+
+
+class CodeExpired(ScanRefused):
+    """The code has expired; ask for a new one."""
+
+    code = "code.expired"
+    status = 410
+    title_zh = "此码已过期，请出示新码"
+
+
+class CodeClockWrong(ScanRefused):
+    """The clock of the phone is ahead."""
+
+    code = "code.clock_wrong"
+    status = 409
+    title_zh = "手机时钟不准，请校准时间"
+
+
+class CodeAlreadyUsed(ScanRefused):
+    """This code has been used already; ask for a new one."""
+
+    code = "code.already_used"
+    status = 409
+    title_zh = "此码已被使用，请出示新码"
+
+
+class CodeRevoked(ScanRefused):
+    """The right to make codes was withdrawn: the phone is frozen or replaced."""
+
+    code = "code.revoked"
+    status = 403
+    title_zh = "此码已被撤销（手机已冻结或更换）"
+
+
+class HolderSuspended(ScanRefused):
+    """The holder's identity is suspended."""
+
+    code = "code.suspended"
+    status = 403
+    title_zh = "持码人身份已暂停使用"
+
+
+class SceneNotAllowed(ScanRefused):
+    """The holder has not allowed this scene in the code."""
+
+    code = "code.scene_not_allowed"
+    status = 403
+    title_zh = "持码人未允许在此场景使用"
+
+
+class NotEntitled(ScanRefused):
+    """This desk is not entitled to look at records for this purpose."""
+
+    code = "scan.not_entitled"
+    status = 403
+    title_zh = "本窗口无权以此事由查看信息"
+
+
+REFUSALS: dict[str, type[ScanRefused]] = {
+    refusal.code: refusal for refusal in ScanRefused.__subclasses__()
+}
+
+
+@dataclass(frozen=True)
+class GrantIssued:
+    """A grant (base64url of its COSE_Sign1 bytes) and what the phone needs to make codes of it.
+
+    Times are RFC 3339 in UTC; a new code every `rotate_every_s`, each good for `lives_s`.
+    """
+
+    grant: str
+    expires_at: str
+    server_time: str
+    rotate_every_s: int = ROTATE_EVERY_S
+    lives_s: int = code_format.LIVES_S
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What an accepted scan tells its scanner: a pairwise pseudonym and the entitled fields."""
+
+    holder: str
+    level: int
+    fields: dict[str, disclosure.Value]
+    redeemed_at: str
+
+
+def issue_grant(
+    *, caller: Caller, request_jws: str, idempotency_key: IdempotencyKey, at: datetime
+) -> GrantIssued:
+    """Sign a grant of 24 hours for a fresh key of the caller's phone.
+
+    `request_jws` is signed by the device's key: typ `vpass-grant+jwt`, `aud` the URL of this route, `iat`
+    at most 60 s old, `jti`, and `cnf` {"jwk": the fresh public key}, which must not be the device's own,
+    so that no two days of one phone can be linked. Raises GrantRequestInvalid, AccountSuspended,
+    limits.LimitReached (48 grants a day).
+    """
+    limits.spend(GRANTS_PER_DAY, f"device:{caller.device_id}", at=at)
+    signer = keys.current_signer(at=at)
+    with once(idempotency_key, at=at) as claim:
+        if claim.answer is not None:
+            return GrantIssued(**claim.answer)
+        device = Device.objects.select_related("resident").get(id=caller.device_id)
+        if device.resident.state != "active":
+            raise AccountSuspended
+        fresh = _read_grant_request(request_jws, device=device, at=at)
+        expires_at = at.replace(microsecond=0) + GRANT_LIFE
+        handle, status_index = queries.next_handle(), queries.next_status_index()
+        signed = code_format.encode_grant(
+            GrantClaims(
+                issuer=settings.CITY,
+                expires_at=int(expires_at.timestamp()),
+                handle=handle,
+                public_point=public_point(fresh),
+                status_index=status_index,
+            ),
+            kid=signer.key_id,
+            private=signer.private,
+        )
+        Grant.objects.create(
+            handle=handle,
+            resident=device.resident,
+            device=device,
+            key_id=signer.key_id,
+            status_index=status_index,
+            issued_at=at,
+            expires_at=expires_at,
+        )
+        issued = GrantIssued(
+            grant=b64url_encode(signed),
+            expires_at=expires_at.isoformat(),
+            server_time=at.isoformat(),
+        )
+        claim.answer = asdict(issued)
+        return issued
+
+
+def redeem_code(
+    *,
+    caller: Caller,
+    code: str,
+    purpose: str,
+    case_number: str | None,
+    idempotency_key: IdempotencyKey,
+    at: datetime,
+) -> Scan:
+    """Use a shown code up, and answer with what this scanner may see of its holder.
+
+    A genuine code counts as used whatever comes of it: a scanner that was refused has still seen it.
+    The use is written to the holder's access log, refused ones too. The same caller with the same
+    idempotency key gets the same answer again. Raises a ScanRefused.
+    """
+    shown = _read_genuine(code, at=at)
+    with once(idempotency_key, at=at) as claim:
+        if claim.answer is None:
+            claim.answer = _redeem(
+                shown, caller=caller, purpose=purpose, case_number=case_number, at=at
+            )
+    if reason := claim.answer.get("reason"):
+        raise REFUSALS[reason]
+    return Scan(**claim.answer)
+
+
+def _read_genuine(text: str, *, at: datetime) -> Code:
+    """Check all that needs no row: form, city, key, time, both signatures."""
+    try:
+        shown = code_format.read_code(text)
+        is_ours = shown.grant.issuer == settings.CITY
+        code_format.check_code(
+            shown,
+            key=keys.verification_key(shown.kid, at=at) if is_ours else None,
+            at=int(at.timestamp()),
+            issuer=settings.CITY,
+        )
+    except CodeError as error:
+        raise REFUSALS[f"code.{error.reason}"] from error
+    return shown
+
+
+def _redeem(
+    shown: Code, *, caller: Caller, purpose: str, case_number: str | None, at: datetime
+) -> dict[str, Any]:
+    found = queries.find_grant(shown.grant.handle, caller=caller, purpose=purpose)
+    if found is None:
+        return {"reason": CodeRevoked.code}
+    reason = _refusal(found, shown, caller=caller, at=at)
+    attributes = found.attributes or []
+    resident = found.grant.resident
+    is_accepted, reason = write_use(
+        Use(
+            jti=shown.jti,
+            grant=found.grant,
+            caller=caller,
+            purpose=purpose,
+            case_number=case_number,
+            fields=attributes,
+            reason=reason,
+        ),
+        event=CODE_REDEEMED,
+        at=at,
+    )
+    if not is_accepted:
+        return {"reason": reason}
+    scan = Scan(
+        holder=disclosure.pseudonym(
+            resident_id=resident.id, organisation_id=caller.organisation_id
+        ),
+        level=resident.level,
+        fields=disclosure.disclose(resident=resident, attributes=attributes, at=at),
+        redeemed_at=at.isoformat(),
+    )
+    return asdict(scan)
+
+
+def _refusal(
+    found: queries.GrantFound, shown: Code, *, caller: Caller, at: datetime
+) -> str | None:
+    grant = found.grant
+    if grant.ended_at is not None or grant.device.state != "active":
+        return CodeRevoked.code
+    if grant.resident.state != "active":
+        return HolderSuspended.code
+    if not shown.presentation.allows(caller.scene or ""):
+        return SceneNotAllowed.code
+    if found.attributes is None:
+        return NotEntitled.code
+    return None
+
+
+def _read_grant_request(request_jws: str, *, device: Device, at: datetime) -> P256Public:
+    device_key = public_from_point(bytes(device.point))
+    try:
+        claims = decode_jws(
+            request_jws,
+            device_key,
+            typ=REQUEST_TYPE,
+            audience=settings.PUBLIC_URL + GRANTS_PATH,
+            at=at,
+            required=("iat", "jti", "cnf"),
+        )
+        confirmation = claims["cnf"]
+        fresh = public_from_jwk(confirmation["jwk"] if isinstance(confirmation, dict) else {})
+    except (BadToken, BadKey, KeyError) as error:
+        raise GrantRequestInvalid from error
+    is_stale = at.timestamp() - claims["iat"] > REQUEST_LIFE_S
+    if is_stale or public_point(fresh) == bytes(device.point):
+        raise GrantRequestInvalid
+    return fresh

@@ -1,0 +1,253 @@
+"""Takes a person from a phone number to a proven identity: level 1 by one-time code, level 2 by the register."""
+
+import hmac
+import re
+import secrets
+import uuid
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+from stdnum.cn import ric
+
+from identity import devices, states
+from identity.history import change_state
+from identity.models import Enrolment, Resident
+from identity.register import PopulationRegister
+from vpass.common import clock, idempotency, limits, outbox, sms
+from vpass.common.callers import Caller
+from vpass.common.errors import DomainError, NotFound
+from vpass.common.idempotency import IdempotencyKey
+from vpass.common.sealed_fields import lookup_hash
+from vpass.common.signing import P256Public, public_point
+
+ENROLMENT_LIFE = timedelta(minutes=5)
+TRIES = 5
+
+CODES_PER_MINUTE = limits.Limit("one_time_code.minute", maximum=1, per=timedelta(minutes=1))
+CODES_PER_DAY = limits.Limit("one_time_code.day", maximum=10, per=timedelta(days=1))
+PROOFS_PER_DAY = limits.Limit("identity_proof.day", maximum=5, per=timedelta(days=1))
+
+ONE_TIME_CODE_DUE = "identity.one_time_code_due"
+
+_PHONE = re.compile(r"1[3-9][0-9]{9}")
+_NAME = re.compile(r"[㐀-鿿\U00020000-\U0003ffffA-Za-z]([㐀-鿿\U00020000-\U0003ffffA-Za-z· ]{0,48}[㐀-鿿\U00020000-\U0003ffffA-Za-z])")
+
+
+class PhoneInvalid(DomainError):
+    """The phone number is not a Chinese mobile number of 11 digits."""
+
+    code = "enrolment.phone_invalid"
+    status = 422
+    title_zh = "请输入 11 位手机号码"
+
+
+class CodeWrong(DomainError):
+    """The one-time code is wrong."""
+
+    code = "enrolment.code_wrong"
+    status = 422
+    title_zh = "验证码不正确"
+
+
+class EnrolmentOver(DomainError):
+    """This enrolment has ended; ask for a new one-time code."""
+
+    code = "enrolment.over"
+    status = 410
+    title_zh = "本次注册已失效，请重新获取验证码"
+
+
+class PhoneTaken(DomainError):
+    """This phone number already belongs to an account."""
+
+    code = "enrolment.phone_taken"
+    status = 409
+    title_zh = "该手机号码已注册"
+
+
+class IdentityFormInvalid(DomainError):
+    """The name or the ID number is not well formed."""
+
+    code = "identity.form_invalid"
+    status = 422
+    title_zh = "姓名或身份证号码格式不正确"
+
+
+class IdentityNotMatched(DomainError):
+    """The population register does not know this name with this ID number."""
+
+    code = "identity.not_matched"
+    status = 422
+    title_zh = "姓名与身份证号码不匹配"
+
+
+class IdentityTaken(DomainError):
+    """This person already has an active account."""
+
+    code = "identity.taken"
+    status = 409
+    title_zh = "该身份已有有效账户"
+
+
+class IdentityProven(DomainError):
+    """This account's identity is already proven."""
+
+    code = "identity.already_proven"
+    status = 409
+    title_zh = "该账户已完成实名认证"
+
+
+def start_enrolment(*, public: P256Public, thumbprint: str, phone: str, at: datetime) -> Enrolment:
+    """Begin with a phone number and the key that proved the request; a one-time code goes out by SMS.
+
+    The answer is the same whether or not the number has an account. Raises PhoneInvalid and
+    limits.LimitReached (one code a minute, ten a day for each number).
+    """
+    if not _PHONE.fullmatch(phone):
+        raise PhoneInvalid
+    limits.spend(CODES_PER_MINUTE, phone, at=at)
+    limits.spend(CODES_PER_DAY, phone, at=at)
+    with transaction.atomic():
+        enrolment = Enrolment.objects.create(
+            thumbprint=thumbprint,
+            point=public_point(public),
+            phone=phone,
+            one_time_code=f"{secrets.randbelow(10**6):06d}",
+            created_at=at,
+            expires_at=at + ENROLMENT_LIFE,
+        )
+        outbox.publish(ONE_TIME_CODE_DUE, {"enrolment_id": str(enrolment.id)}, at=at)
+    return enrolment
+
+
+def confirm_phone(
+    *, enrolment_id: uuid.UUID, thumbprint: str, one_time_code: str, at: datetime
+) -> devices.TokenIssued:
+    """Make a level 1 account of an enrolment whose one-time code came back, and bind the phone's key.
+
+    Raises NotFound for an enrolment that this key didn't begin, EnrolmentOver, CodeWrong (each wrong
+    try counts; the fifth ends the enrolment), PhoneTaken, devices.DeviceTaken.
+    """
+    _count_try(enrolment_id=enrolment_id, thumbprint=thumbprint, at=at)
+    with transaction.atomic():
+        enrolment = Enrolment.objects.select_for_update().get(id=enrolment_id)
+        if enrolment.state != "phone_given":
+            raise EnrolmentOver
+        if not hmac.compare_digest(enrolment.one_time_code.encode(), one_time_code.encode()):
+            raise CodeWrong(tries_left=max(TRIES - enrolment.tries, 0))
+        change_state(
+            enrolment, "phone_proven", table=states.ENROLMENT, actor=f"device:{thumbprint}", at=at
+        )
+        resident = _open_account(phone=enrolment.phone, at=at)
+        device = devices.bind_device(
+            resident=resident, point=bytes(enrolment.point), thumbprint=thumbprint, at=at
+        )
+        return devices.issue_token(device=device, at=at)
+
+
+def prove_identity(
+    *,
+    caller: Caller,
+    register: PopulationRegister,
+    real_name: str,
+    id_number: str,
+    idempotency_key: IdempotencyKey,
+    at: datetime,
+) -> int:
+    """Raise a resident to level 2 when the register says that name and ID number belong together.
+
+    Returns the level reached. The register is asked outside any transaction; a retry with the same key
+    is answered without asking again. Raises IdentityFormInvalid, limits.LimitReached (five tries a day),
+    IdentityNotMatched, IdentityTaken, IdentityProven, and the register's own errors.
+    """
+    if (answer := idempotency.find_answer(idempotency_key)) is not None:
+        return int(answer["level"])
+    id_number = id_number.upper()
+    if not _is_id_number(id_number) or not _NAME.fullmatch(real_name):
+        raise IdentityFormInvalid
+    limits.spend(PROOFS_PER_DAY, caller.scope, at=at)
+    found = register.match(real_name=real_name, id_number=id_number, at=at)
+    if found is None:
+        raise IdentityNotMatched
+    with idempotency.once(idempotency_key, at=at) as claim:
+        if claim.answer is None:
+            claim.answer = {
+                "level": _take_identity(caller, real_name, id_number, found.census_id, at=at)
+            }
+        return int(claim.answer["level"])
+
+
+def send_one_time_code(event: outbox.Event) -> None:
+    """Hand the one-time code of a new enrolment to the SMS gateway; an outbox consumer that calls out.
+
+    A code that has lapsed, or was used meanwhile, isn't sent any more.
+    """
+    at = clock.now()
+    enrolment = Enrolment.objects.get(id=event.payload["enrolment_id"])
+    if enrolment.state != "phone_given" or at >= enrolment.expires_at:
+        return
+    minutes = int(ENROLMENT_LIFE.total_seconds() // 60)
+    sms.send_text(
+        message_id=event.id,
+        to=enrolment.phone,
+        text=f"【V Pass】验证码 {enrolment.one_time_code}，{minutes} 分钟内有效，请勿告诉他人。"
+        f"Your code: {enrolment.one_time_code}",
+        at=at,
+    )
+
+
+def _count_try(*, enrolment_id: uuid.UUID, thumbprint: str, at: datetime) -> None:
+    """Count a try before it is judged, in a transaction of its own, so that no failure gives it back."""
+    with transaction.atomic():
+        enrolment = (
+            Enrolment.objects.select_for_update()
+            .filter(id=enrolment_id, thumbprint=thumbprint)
+            .first()
+        )
+        if enrolment is None:
+            raise NotFound
+        if enrolment.state != "phone_given" or at >= enrolment.expires_at:
+            raise EnrolmentOver
+        if enrolment.tries < TRIES:
+            enrolment.tries += 1
+            enrolment.save(update_fields=["tries"])
+            return
+        change_state(
+            enrolment, "failed", table=states.ENROLMENT, actor=f"device:{thumbprint}", at=at
+        )
+    raise EnrolmentOver
+
+
+def _open_account(*, phone: str, at: datetime) -> Resident:
+    try:
+        with transaction.atomic():
+            return Resident.objects.create(
+                phone=phone, phone_hash=lookup_hash("phone", phone), created_at=at
+            )
+    except IntegrityError as error:
+        raise PhoneTaken from error
+
+
+def _take_identity(
+    caller: Caller, real_name: str, id_number: str, census_id: str, *, at: datetime
+) -> int:
+    resident = Resident.objects.select_for_update().get(id=caller.resident_id)
+    if resident.level >= 2:
+        raise IdentityProven
+    resident.real_name, resident.id_number = real_name, id_number
+    resident.census_hash = lookup_hash("census", census_id)
+    resident.level = 2
+    try:
+        with transaction.atomic():
+            resident.save(update_fields=["real_name", "id_number", "census_hash", "level"])
+    except IntegrityError as error:
+        raise IdentityTaken from error
+    outbox.publish("identity.level_reached", {"resident_id": str(resident.id), "level": 2}, at=at)
+    return resident.level
+
+
+def _is_id_number(text: str) -> bool:
+    """Whether the form and the check digit (GB 11643-1999) are right; the register decides the rest."""
+    return bool(re.fullmatch(r"[1-9][0-9]{16}[0-9X]", text)) and ric.calc_check_digit(
+        text
+    ) == text[-1]

@@ -1,0 +1,30 @@
+"""Changes states by their edge table and writes each change down."""
+
+from datetime import datetime
+
+from django.db import models
+
+from identity.models import StateChange
+from vpass.common.states import EdgeTable
+
+
+def change_state(
+    row: models.Model, to_state: str, *, table: EdgeTable, actor: str, at: datetime
+) -> None:
+    """Move `row.state` to `to_state` and record who did it; call it with the row locked, inside a transaction.
+
+    Raises states.IllegalTransition when the table has no such edge.
+    """
+    from_state = row.state  # type: ignore[attr-defined]
+    event = table.event(from_state, to_state)
+    row.state = to_state  # type: ignore[attr-defined]
+    row.save(update_fields=["state"])
+    StateChange.objects.create(
+        object_kind=table.name,
+        object_id=str(row.pk),
+        from_state=from_state,
+        to_state=to_state,
+        event=event,
+        actor=actor,
+        at=at,
+    )

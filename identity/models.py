@@ -1,0 +1,286 @@
+"""The rows of identity: residents, their devices and grants, organisations and their scanners."""
+
+import uuid
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+
+from identity import states
+from vpass.common.sealed_fields import SealedText
+
+
+class Organisation(models.Model):
+    """A department, hall, hospital or firm that asks residents who they are."""
+
+    class Kind(models.TextChoices):
+        CITY = "city"
+        COUNTY = "county"
+        HALL = "hall"
+        DEPARTMENT = "department"
+        MERCHANT = "merchant"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    parent = models.ForeignKey("self", models.PROTECT, null=True, blank=True)
+    kind = models.TextField(choices=Kind.choices)
+    name_zh = models.TextField()
+    name_en = models.TextField()
+    state = models.TextField(default=states.REGISTRATION.initial)
+
+    class Meta:
+        constraints = [
+            states.REGISTRATION.sql_check("state", "organisation_state"),
+            models.UniqueConstraint(fields=["parent", "name_zh"], name="organisation_name"),
+        ]
+
+
+class Desk(models.Model):
+    """A counter's desk; its browser holds an enrolled key, so a stolen password alone opens nothing."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organisation = models.ForeignKey(Organisation, models.PROTECT)
+    name_zh = models.TextField()
+    name_en = models.TextField()
+    scene = models.TextField(default="id")
+    state = models.TextField(default=states.REGISTRATION.initial)
+    key_point = models.BinaryField(max_length=33, null=True)
+    key_thumbprint = models.TextField(null=True, unique=True)
+
+    class Meta:
+        constraints = [
+            states.REGISTRATION.sql_check("state", "desk_state"),
+            models.UniqueConstraint(fields=["organisation", "name_zh"], name="desk_name"),
+        ]
+
+
+class DeskEnrolment(models.Model):
+    """A code, good once and for a short time, by which a desk's browser enrols its key."""
+
+    code_hash = models.BinaryField(primary_key=True, max_length=32)
+    desk = models.ForeignKey(Desk, models.CASCADE)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
+
+
+class Terminal(models.Model):
+    """A door, till, bus validator or kiosk that calls by itself with a key of its own."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organisation = models.ForeignKey(Organisation, models.PROTECT)
+    name_zh = models.TextField()
+    name_en = models.TextField()
+    scene = models.TextField()
+    state = models.TextField(default=states.REGISTRATION.initial)
+
+    class Meta:
+        constraints = [states.REGISTRATION.sql_check("state", "terminal_state")]
+
+
+class MachineKey(models.Model):
+    """A public key by which a terminal signs its requests; the algorithm is pinned to it."""
+
+    id = models.TextField(primary_key=True)
+    terminal = models.ForeignKey(Terminal, models.CASCADE)
+    algorithm = models.TextField(choices=[("Ed25519", "Ed25519"), ("ES256", "ES256")])
+    public_key = models.BinaryField()
+    state = models.TextField(default=states.MACHINE_KEY.initial)
+
+    class Meta:
+        constraints = [states.MACHINE_KEY.sql_check("state", "machine_key_state")]
+
+
+class Staff(models.Model):
+    """A person who works at an organisation's counters."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, models.PROTECT)
+    organisation = models.ForeignKey(Organisation, models.PROTECT)
+    roles = ArrayField(models.TextField(), default=list)
+    state = models.TextField(default=states.REGISTRATION.initial)
+
+    class Meta:
+        constraints = [states.REGISTRATION.sql_check("state", "staff_state")]
+
+
+class StaffSession(models.Model):
+    """A clerk's sign-in at one desk; only the hash of its token is kept."""
+
+    token_hash = models.BinaryField(primary_key=True, max_length=32)
+    staff = models.ForeignKey(Staff, models.CASCADE)
+    desk = models.ForeignKey(Desk, models.CASCADE)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+
+
+class Entitlement(models.Model):
+    """What an organisation may see in a scene for a purpose: names of attributes and predicates."""
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE)
+    scene = models.TextField()
+    purpose = models.TextField()
+    purpose_zh = models.TextField()
+    purpose_en = models.TextField()
+    attributes = ArrayField(models.TextField())
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["organisation", "scene", "purpose"], name="entitlement_once"
+            )
+        ]
+
+
+class Resident(models.Model):
+    """One person's one active account. Level 1: phone; 2: matched in the population register."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    level = models.PositiveSmallIntegerField(default=1)
+    state = models.TextField(default=states.RESIDENT.initial)
+    phone = SealedText()
+    phone_hash = models.BinaryField(max_length=32)
+    real_name = SealedText(null=True)
+    id_number = SealedText(null=True)
+    census_hash = models.BinaryField(max_length=32, null=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            states.RESIDENT.sql_check("state", "resident_state"),
+            models.CheckConstraint(condition=Q(level__range=(1, 3)), name="resident_level"),
+            models.CheckConstraint(
+                condition=Q(level=1) | Q(census_hash__isnull=False), name="resident_level_proven"
+            ),
+            models.UniqueConstraint(
+                fields=["phone_hash"], condition=~Q(state="closed"), name="resident_phone_once"
+            ),
+            models.UniqueConstraint(
+                fields=["census_hash"], condition=~Q(state="closed"), name="resident_person_once"
+            ),
+        ]
+
+
+class Device(models.Model):
+    """A resident's phone, known by its key; `point` is the compressed P-256 public key."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    resident = models.ForeignKey(Resident, models.CASCADE)
+    point = models.BinaryField(max_length=33)
+    thumbprint = models.TextField(unique=True)
+    grade = models.TextField(choices=[("hardware", "hardware"), ("software", "software")])
+    state = models.TextField(default=states.DEVICE.initial)
+    bound_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [states.DEVICE.sql_check("state", "device_state")]
+
+
+class AccessToken(models.Model):
+    """A device-bound access token (RFC 9449); only its hash is kept."""
+
+    token_hash = models.BinaryField(primary_key=True, max_length=32)
+    device = models.ForeignKey(Device, models.CASCADE)
+    expires_at = models.DateTimeField(db_index=True)
+
+
+class Enrolment(models.Model):
+    """A phone number on its way to an account, bound to the key that began it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    thumbprint = models.TextField()
+    point = models.BinaryField(max_length=33)
+    phone = SealedText()
+    one_time_code = SealedText()
+    tries = models.PositiveSmallIntegerField(default=0)
+    state = models.TextField(default=states.ENROLMENT.initial)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = [states.ENROLMENT.sql_check("state", "enrolment_state")]
+
+
+class SigningKey(models.Model):
+    """A key by which the city signs grants; `private` is DER in base64, sealed."""
+
+    id = models.BinaryField(primary_key=True, max_length=4)
+    point = models.BinaryField(max_length=33)
+    private = SealedText()
+    state = models.TextField(default=states.SIGNING_KEY.initial)
+    published_at = models.DateTimeField()
+    active_from = models.DateTimeField(null=True)
+    superseded_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            states.SIGNING_KEY.sql_check("state", "signing_key_state"),
+            models.UniqueConstraint(
+                fields=["state"], condition=Q(state="current"), name="signing_key_one_current"
+            ),
+            models.UniqueConstraint(
+                fields=["state"], condition=Q(state="next"), name="signing_key_one_next"
+            ),
+        ]
+
+
+class Grant(models.Model):
+    """The right of one phone to make codes for a day, named by a random handle of 16 bytes."""
+
+    handle = models.BinaryField(primary_key=True, max_length=16)
+    resident = models.ForeignKey(Resident, models.CASCADE)
+    device = models.ForeignKey(Device, models.CASCADE)
+    key_id = models.BinaryField(max_length=4)
+    status_index = models.BigIntegerField(unique=True)
+    issued_at = models.DateTimeField()
+    expires_at = models.DateTimeField(db_index=True)
+    ended_at = models.DateTimeField(null=True)
+
+
+class Redemption(models.Model):
+    """A code's single use: the primary key is the hash of what both its layers say."""
+
+    jti = models.BinaryField(primary_key=True, max_length=32)
+    grant = models.ForeignKey(Grant, models.PROTECT, db_constraint=False)
+    scanner = models.TextField()
+    at = models.DateTimeField(db_index=True)
+
+
+class AccessLine(models.Model):
+    """One use of a code or look at a record, as its holder may read it. Append-only, names of fields only."""
+
+    class Outcome(models.TextChoices):
+        ACCEPTED = "accepted"
+        REFUSED = "refused"
+
+    id = models.UUIDField(primary_key=True)
+    resident = models.ForeignKey(Resident, models.PROTECT)
+    organisation = models.ForeignKey(Organisation, models.PROTECT)
+    desk = models.ForeignKey(Desk, models.PROTECT, null=True)
+    terminal = models.ForeignKey(Terminal, models.PROTECT, null=True)
+    staff = models.ForeignKey(Staff, models.PROTECT, null=True)
+    scene = models.TextField()
+    purpose = models.TextField()
+    case_number = models.TextField(null=True)
+    fields = ArrayField(models.TextField())
+    outcome = models.TextField(choices=Outcome.choices)
+    reason = models.TextField(null=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["resident", "-id"], name="access_line_of_resident")]
+
+
+class StateChange(models.Model):
+    """The history of every state: what changed, from, to, by what event, by whom. Append-only."""
+
+    object_kind = models.TextField()
+    object_id = models.TextField()
+    from_state = models.TextField()
+    to_state = models.TextField()
+    event = models.TextField()
+    actor = models.TextField()
+    at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["object_kind", "object_id"], name="state_change_of_object")]

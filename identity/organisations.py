@@ -1,0 +1,100 @@
+"""Knows the organisations' desks and terminals by the keys they hold."""
+
+import secrets
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from identity.models import Desk, DeskEnrolment, MachineKey
+from vpass.common import audit, key_proofs
+from vpass.common.callers import Caller, KnownCaller
+from vpass.common.errors import DomainError
+from vpass.common.key_proofs import KeyProof
+from vpass.common.signing import VerificationKey
+
+DESK_CODE_LIFE = timedelta(days=7)
+# Without 0, 1, I and O, which a clerk would mistype.
+_DESK_CODE_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+
+
+class DeskCodeRefused(DomainError):
+    """The desk enrolment code is unknown, used or out of date."""
+
+    code = "desk.code_refused"
+    status = 422
+    title_zh = "窗口登记码无效、已使用或已过期"
+
+
+class DeskKeyTaken(DomainError):
+    """This browser is enrolled at a desk already."""
+
+    code = "desk.key_taken"
+    status = 409
+    title_zh = "该浏览器已登记为其他窗口"
+
+
+def issue_desk_code(*, desk: Desk, actor: str, at: datetime) -> str:
+    """Return a code of 16 letters and digits by which one browser may become this desk, once within 7 days."""
+    text = "".join(secrets.choice(_DESK_CODE_ALPHABET) for _ in range(16))
+    with transaction.atomic():
+        DeskEnrolment.objects.create(
+            code_hash=key_proofs.token_hash(text), desk=desk, expires_at=at + DESK_CODE_LIFE
+        )
+        audit.record(
+            actor=actor, action="desk.code_issued", subject=f"desk:{desk.id}", detail={}, at=at
+        )
+    return text
+
+
+def enrol_desk(*, enrolment_code: str, proof: KeyProof, at: datetime) -> Desk:
+    """Give a desk the key that its browser has proven; a key it had before ends with that.
+
+    Raises DeskCodeRefused, DeskKeyTaken.
+    """
+    with transaction.atomic():
+        is_spent = DeskEnrolment.objects.filter(
+            code_hash=key_proofs.token_hash(enrolment_code), expires_at__gt=at, used_at=None
+        ).update(used_at=at)
+        if not is_spent:
+            raise DeskCodeRefused
+        enrolment = DeskEnrolment.objects.get(code_hash=key_proofs.token_hash(enrolment_code))
+        desk = Desk.objects.select_for_update(of=("self",)).get(id=enrolment.desk_id)
+        if Desk.objects.filter(key_thumbprint=proof.thumbprint).exclude(id=desk.id).exists():
+            raise DeskKeyTaken
+        desk.key_point, desk.key_thumbprint = proof.point, proof.thumbprint
+        desk.save(update_fields=["key_point", "key_thumbprint"])
+        audit.record(
+            actor=f"key:{proof.thumbprint}",
+            action="desk.key_enrolled",
+            subject=f"desk:{desk.id}",
+            detail={},
+            at=at,
+        )
+    return Desk.objects.select_related("organisation").get(id=desk.id)
+
+
+def find_machine_caller(key_id: str, at: datetime) -> KnownCaller | None:
+    """Return the terminal which signs with this key, in one statement; None when any part is suspended."""
+    key = (
+        MachineKey.objects.select_related("terminal")
+        .filter(
+            id=key_id,
+            state="active",
+            terminal__state="active",
+            terminal__organisation__state="active",
+        )
+        .first()
+    )
+    if key is None:
+        return None
+    terminal = key.terminal
+    return KnownCaller(
+        caller=Caller(
+            kind="terminal",
+            id=terminal.id,
+            key_id=key.id,
+            organisation_id=terminal.organisation_id,
+            scene=terminal.scene,
+        ),
+        key=VerificationKey.from_bytes(key.algorithm, bytes(key.public_key)),
+    )

@@ -1,0 +1,42 @@
+"""Asks the population register whether a name and an ID number belong to one living person."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Protocol
+
+from vpass.common.errors import DomainError
+
+
+class RegisterUnavailable(DomainError):
+    """The population register cannot be reached right now; try again later."""
+
+    code = "register.unavailable"
+    status = 503
+    title_zh = "人口登记系统暂时无法访问，请稍后再试"
+
+
+class RegisterAnswerInvalid(DomainError):
+    """The population register gave an answer that cannot be believed."""
+
+    code = "register.answer_invalid"
+    status = 502
+    title_zh = "人口登记系统的答复无效"
+
+
+@dataclass(frozen=True)
+class RegisteredPerson:
+    """Whom the register found; `census_id` stays with a person for life, `sex` is F or M."""
+
+    census_id: str
+    birth_date: date
+    sex: str
+
+
+class PopulationRegister(Protocol):
+    """The contract of every adapter to a register."""
+
+    def match(self, *, real_name: str, id_number: str, at: datetime) -> RegisteredPerson | None:
+        """Return the living person of this name and ID number, or None for every kind of mismatch.
+
+        Asked outside any transaction. Raises RegisterUnavailable and RegisterAnswerInvalid.
+        """

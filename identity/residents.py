@@ -1,0 +1,38 @@
+"""Shows residents their own account, with nothing in it that a glance over the shoulder could steal."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from identity.models import Device
+from vpass.common.callers import Caller
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account as its holder sees it."""
+
+    level: int
+    state: str
+    masked_name: str | None
+    masked_phone: str
+    device_grade: str
+    device_bound_at: datetime
+
+
+def my_account(*, caller: Caller) -> Account:
+    """Return the caller's account and the phone it calls with."""
+    device = Device.objects.select_related("resident").get(id=caller.device_id)
+    resident = device.resident
+    return Account(
+        level=resident.level,
+        state=resident.state,
+        masked_name=None if resident.real_name is None else mask_name(resident.real_name),
+        masked_phone=f"{resident.phone[:3]}****{resident.phone[-4:]}",
+        device_grade=device.grade,
+        device_bound_at=device.bound_at,
+    )
+
+
+def mask_name(name: str) -> str:
+    """Return a name with all but its last character hidden, as banks show it: 张小明 becomes **明."""
+    return "*" * (len(name) - 1) + name[-1]

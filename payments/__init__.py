@@ -1,0 +1,1 @@
+"""Cloud Pay: ledger, orders, settlement, banks, loans."""

@@ -1,0 +1,1 @@
+"""The city's counters and the IoT city."""

@@ -1,0 +1,49 @@
+// The desk as a caller: its key in this browser, its sign-in, and calls with a Desk-Proof.
+
+import { makeApi } from "../common/api.js";
+import { makeClock } from "../common/clock.js";
+import { generateKey } from "../common/keys.js";
+
+const BASE = "/api/counter/v1";
+
+/** Opens the desk on what `store` keeps. The session's token itself is out of the page's reach. */
+export async function openDesk({ store, publicUrl }) {
+  const clock = makeClock({
+    offset: (await store.get("clock_offset")) ?? 0,
+    onChange: (offset) => store.put("clock_offset", offset),
+  });
+  const api = makeApi({ publicUrl, clock, proofHeader: "Desk-Proof" });
+  let key = await store.get("desk_key");
+  let desk = await store.get("desk");
+  let ath = await store.get("session_hash");
+
+  return {
+    isEnrolled: () => Boolean(key),
+    desk: () => desk,
+
+    /** Makes a fresh key and enrols it; the key is kept only when the code was good. */
+    async enrol(enrolmentCode) {
+      const fresh = await generateKey();
+      const body = { enrolment_code: enrolmentCode };
+      const answer = await api.call("POST", `${BASE}/desk-keys`, { key: fresh, body });
+      key = fresh;
+      desk = answer.desk;
+      await store.put("desk_key", key);
+      await store.put("desk", desk);
+    },
+
+    async signIn(credentials) {
+      const answer = await api.call("POST", `${BASE}/sessions`, { key, body: credentials });
+      ath = answer.session_hash;
+      await store.put("session_hash", ath);
+    },
+
+    call: (method, path, options = {}) => api.call(method, BASE + path, { ...options, key, ath }),
+    hasSession: () => Boolean(ath),
+
+    async endSession() {
+      ath = undefined;
+      await store.remove("session_hash");
+    },
+  };
+}

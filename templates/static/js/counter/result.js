@@ -1,0 +1,79 @@
+// The result of a scan: the whole panel green with the fields, or red with the reason and the next
+// step, and never a doubt which.
+
+import { explain, fieldName, fieldValue, find, make } from "../common/dom.js";
+import { hasString, moment, onLanguage, t } from "../common/language.js";
+
+// Personal data does not stay on a screen that others pass by.
+const STAYS_MS = 120000;
+
+/** Sets the panel up; `onRetry` hears when the clerk asks for the same scan again. */
+export function makeResult({ onRetry }) {
+  const panel = find("#result");
+  let state = { outcome: "ready" };
+  let timer = null;
+
+  function words() {
+    const { outcome, answer, problem } = state;
+    if (outcome === "accepted") {
+      const rows = Object.entries(answer.fields).map(([name, value]) => [fieldName(name), fieldValue(value), name]);
+      const level = `code.level_${answer.level}`;
+      rows.push([t("result.level"), hasString(level) ? t(level) : String(answer.level), "level"]);
+      rows.push([t("result.at"), moment(answer.redeemed_at), "redeemed_at"]);
+      return [
+        make("h2", {}, t("result.accepted")),
+        make(
+          "dl",
+          { class: "facts" },
+          ...rows.map(([label, value, name]) =>
+            make("div", { "data-field": name }, make("dt", {}, label), make("dd", {}, value)),
+          ),
+        ),
+      ];
+    }
+    if (outcome === "refused" || outcome === "uncertain") {
+      const isUncertain = outcome === "uncertain";
+      const { title, next, code } = explain(problem);
+      const fallback = isUncertain ? "next.uncertain" : "next.refused";
+      return [
+        make("h2", {}, t(`result.${outcome}`)),
+        make("p", { class: "why" }, title),
+        make("h3", {}, t("result.next")),
+        make("p", { class: "next" }, isUncertain || !next ? t(fallback) : next),
+        isUncertain && problem.retryAfter ? make("p", {}, next) : "",
+        make("p", { class: "code" }, `${t("app.code_label")}: `, make("code", {}, code)),
+      ];
+    }
+    if (outcome === "checking") return [make("h2", {}, t("result.checking"))];
+    return [make("h2", {}, t("result.ready")), make("p", {}, t(state.note ?? "result.ready_text"))];
+  }
+
+  function draw() {
+    panel.dataset.outcome = state.outcome;
+    find("#result-words").replaceChildren(...words());
+    find("#result-retry").hidden = state.outcome !== "uncertain";
+    find("#result-clear").hidden = ["ready", "checking"].includes(state.outcome);
+  }
+
+  function show(changed) {
+    state = changed;
+    clearTimeout(timer);
+    if (state.outcome === "accepted") {
+      timer = setTimeout(() => show({ outcome: "ready", note: "result.cleared" }), STAYS_MS);
+    }
+    draw();
+  }
+
+  find("#result-clear").addEventListener("click", () => show({ outcome: "ready" }));
+  find("#result-retry").addEventListener("click", onRetry);
+  onLanguage(draw);
+  draw();
+
+  return {
+    clear: () => show({ outcome: "ready" }),
+    checking: () => show({ outcome: "checking" }),
+    accepted: (answer) => show({ outcome: "accepted", answer }),
+    refused: (problem) => show({ outcome: "refused", problem }),
+    uncertain: (problem) => show({ outcome: "uncertain", problem }),
+  };
+}

@@ -1,0 +1,97 @@
+// The phone page: decides what to show, and goes where the tabs lead.
+
+import { find, findAll, make, showView } from "../common/dom.js";
+import { hasString, onLanguage, t } from "../common/language.js";
+import { startPage } from "../common/start.js";
+import { makeAccessLog } from "./access_log.js";
+import { makeEnrolment } from "./enrolment.js";
+import { openSession } from "./session.js";
+import { openWallet } from "./wallet.js";
+
+const IDENTITY_LEVEL = 2;
+
+function drawFacts(me) {
+  const rows = [
+    ["me.name", me.masked_name],
+    ["me.phone", me.masked_phone],
+    ["me.level", hasString(`code.level_${me.level}`) ? t(`code.level_${me.level}`) : ""],
+    ["me.device", t("me.device_text")],
+  ];
+  find("#facts").replaceChildren(
+    ...rows
+      .filter(([, value]) => value)
+      .map(([key, value]) => make("div", {}, make("dt", {}, t(key)), make("dd", {}, value))),
+  );
+}
+
+async function start() {
+  const page = await startPage("vpass-phone");
+  if (!page) return;
+  const { store, publicUrl } = page;
+  const session = await openSession({ store, publicUrl, onLost });
+  const log = makeAccessLog({ session });
+  let wallet = null;
+  const enrolment = makeEnrolment({ session, store, onDone: enter });
+
+  function onLost() {
+    find("#tabs").hidden = true;
+    wallet?.stop();
+    showView("lost");
+  }
+
+  async function enter(level) {
+    if (level < IDENTITY_LEVEL) {
+      enrolment.askIdentity();
+      return;
+    }
+    wallet ??= await openWallet({ session, store });
+    find("#tabs").hidden = false;
+    // Asks the browser not to clear the key away when the disk runs full.
+    navigator.storage?.persist?.();
+    wallet.learnMe().then(() => drawFacts(wallet.me()));
+    go({ focus: true });
+  }
+
+  function go({ focus }) {
+    if (!wallet) return;
+    const [name, id] = location.hash.slice(1).split("/");
+    const tab = ["log", "me"].includes(name) ? name : "code";
+    for (const link of findAll("#tabs a")) {
+      if (link.hash === `#${tab}`) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+    }
+    showView(tab === "log" && id ? "line" : tab, { focus });
+    if (tab === "code") wallet.show();
+    else if (tab === "me") drawFacts(wallet.me());
+    else if (id) log.showLine(id);
+    else log.showList();
+  }
+
+  async function startOver() {
+    await session.forget();
+    location.replace("/phone/");
+  }
+
+  window.addEventListener("hashchange", () => go({ focus: true }));
+  onLanguage(() => wallet && drawFacts(wallet.me()));
+  find("#enrol-again").addEventListener("click", startOver);
+  find("#reset-yes").addEventListener("click", startOver);
+  find("#reset").addEventListener("click", () => {
+    find("#reset").hidden = true;
+    find("#reset-sure").hidden = false;
+    find("#reset-no").focus();
+  });
+  find("#reset-no").addEventListener("click", () => {
+    find("#reset").hidden = false;
+    find("#reset-sure").hidden = true;
+    find("#reset").focus();
+  });
+
+  if (await session.isEnrolled()) await enter((await store.get("level")) ?? 1);
+  else await enrolment.start();
+}
+
+start();
+navigator.serviceWorker?.register("/phone/service-worker.js", { scope: "/phone/" }).catch(() => {
+  // without it the page works, only not offline
+});

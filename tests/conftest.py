@@ -1,0 +1,68 @@
+"""Fixtures for every test: the run's own engines and database, and a whole running stack."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connections
+from django.test import TransactionTestCase
+
+from tests.engines import (
+    TestDatabase,
+    TestEngines,
+    engines_key,
+    remove_state,
+    site_free_environment,
+)
+from vpass import supervisor
+from vpass.secrets import make_private_folder
+
+
+@pytest.fixture(scope="session")
+def engines(request: pytest.FixtureRequest) -> TestEngines:
+    """The engines of this run; `.start()` gives their addresses."""
+    return request.config.stash[engines_key]
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_test_environment: None, django_db_blocker: Any, engines: TestEngines
+) -> Iterator[TestDatabase]:
+    """The migrated database, used as the application's role; replaces pytest-django's own."""
+    database = engines.database()
+    patch = pytest.MonkeyPatch()
+    # Django would TRUNCATE as the application's role, which has no right to.
+    patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _self: database.restore())
+    yield database
+    patch.undo()
+    with django_db_blocker.unblock():
+        connections.close_all()
+
+
+@pytest.fixture(scope="session")
+def owner_url(django_db_setup: TestDatabase) -> str:
+    """The test database for the owner of the schema."""
+    return django_db_setup.owner_url
+
+
+@pytest.fixture
+def state_dir() -> Iterator[Path]:
+    """An empty state folder which PostgreSQL's system user may cross; stopped and removed after."""
+    folder = Path(tempfile.mkdtemp(prefix="vpass-state-"))
+    make_private_folder(folder)
+    yield folder
+    remove_state(folder)
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[supervisor.Run]:
+    """The whole program as `make up` runs it, on engines and ports of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="vpass-stack-"))
+    make_private_folder(folder)
+    try:
+        with supervisor.stack(state_dir=folder, environ=site_free_environment(folder)) as run:
+            yield run
+    finally:
+        remove_state(folder)

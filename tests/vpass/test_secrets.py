@@ -1,0 +1,138 @@
+"""Secrets: made once where we are at home, demanded where we are not."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vpass import secrets
+from vpass.common import signing
+
+SITE = {"DATABASE_URL": "postgresql://site/vpass"}
+
+
+def test_load__embedded_twice__same_secrets_kept_private(tmp_path: Path) -> None:
+    first = secrets.load({}, tmp_path / "state")
+    second = secrets.load({}, tmp_path / "state")
+
+    assert first == second
+    assert len(first.sealing_keys[first.sealing_key_id]) == 32
+    assert len(first.sealing_key_id) == 8
+    assert (len(first.lookup_key), len(first.pairwise_key)) == (32, 32)
+    assert (tmp_path / "state" / "secrets.json").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "state").stat().st_mode & 0o066 == 0
+
+
+def test_load__two_folders__nothing_shared(tmp_path: Path) -> None:
+    one = secrets.load({}, tmp_path / "one")
+    other = secrets.load({}, tmp_path / "other")
+
+    for name in ("django_secret_key", "lookup_key", "pairwise_key", "machine_private_key_pem"):
+        assert getattr(one, name) != getattr(other, name)
+
+
+def test_load__ten_first_starts_at_once__one_set(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from vpass import secrets;"
+        "print(secrets.load({}, Path(sys.argv[1])).django_secret_key)"
+    )
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path / "state")],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(10)
+    ]
+
+    seen = {process.communicate(timeout=60)[0] for process in started}
+
+    assert len(seen) == 1
+    assert seen != {""}
+
+
+def test_load__sandbox_folder__holds_both_sides_keys(tmp_path: Path) -> None:
+    found = secrets.load({}, tmp_path)
+
+    register = signing.load_ed25519_private((tmp_path / "sandbox/register_private.pem").read_text())
+    machine = signing.load_ed25519_private(found.machine_private_key_pem)
+    assert found.register_public_key_pem == signing.public_pem(register.public_key())
+    assert (tmp_path / "sandbox/register_public.pem").read_text() == found.register_public_key_pem
+    assert (tmp_path / "sandbox/vpass_public.pem").read_text() == signing.public_pem(
+        machine.public_key()
+    )
+
+
+def test_load__site_without_secrets__refuses_and_names_each(tmp_path: Path) -> None:
+    with pytest.raises(secrets.SecretsMissing) as caught:
+        secrets.load({**SITE, "REGISTER_URL": "https://register.example"}, tmp_path)
+
+    for name in (*secrets.fresh_environment(), "REGISTER_PUBLIC_KEY"):
+        assert name in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", sorted(secrets.fresh_environment()))
+def test_load__site_lacks_one__refuses_and_names_it(tmp_path: Path, name: str) -> None:
+    environ = {**SITE, **secrets.fresh_environment()}
+    del environ[name]
+
+    with pytest.raises(secrets.SecretsMissing, match=f"Missing: {name}"):
+        secrets.load(environ, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SEALING_KEYS", "1a2b3c4d:short"),
+        ("SEALING_KEYS", "1A2B3C4D:" + "A" * 43 + "="),
+        ("SEALING_KEYS", ",".join(["1a2b3c4d:" + "A" * 43 + "="] * 2)),
+        ("LOOKUP_KEY", "A" * 43),
+        ("PAIRWISE_KEY", "AAAA"),
+        ("DJANGO_SECRET_KEY", "short"),
+        ("METRICS_TOKEN", "short"),
+        ("MACHINE_PRIVATE_KEY", "-----BEGIN PRIVATE KEY-----\\nAAAA\\n-----END PRIVATE KEY-----"),
+    ],
+)
+def test_load__site_gives_malformed__refuses_without_showing_it(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    environ = {**SITE, **secrets.fresh_environment(), name: value}
+
+    with pytest.raises(secrets.SecretsMissing, match=f"Malformed: {name}") as caught:
+        secrets.load(environ, tmp_path)
+
+    assert value not in str(caught.value)
+
+
+def test_load__site_with_all__taken_from_environment(tmp_path: Path) -> None:
+    environ = {**SITE, **secrets.fresh_environment()}
+    old_key = "00000001:" + "A" * 43 + "="
+    environ["SEALING_KEYS"] += "," + old_key
+
+    found = secrets.load(environ, tmp_path)
+
+    assert found.django_secret_key == environ["DJANGO_SECRET_KEY"]
+    assert found.sealing_key_id == environ["SEALING_KEYS"][:8]
+    assert found.sealing_keys["00000001"] == bytes(32)
+    assert not (tmp_path / "secrets.json").exists()
+
+
+def test_load__site_names_its_register__its_key_is_used(tmp_path: Path) -> None:
+    key = signing.public_pem(signing.generate_ed25519().public_key())
+    environ = {**SITE, **secrets.fresh_environment(), "REGISTER_URL": "https://register.example"}
+
+    found = secrets.load({**environ, "REGISTER_PUBLIC_KEY": key.replace("\n", "\\n")}, tmp_path)
+
+    assert found.register_public_key_pem == key
+    assert not (tmp_path / "sandbox").exists()
+
+
+def test_repr__shows_no_secret(tmp_path: Path) -> None:
+    shown = repr(secrets.load({}, tmp_path))
+
+    kept = json.loads((tmp_path / "secrets.json").read_text())
+    assert kept["django_secret_key"] not in shown
+    assert kept["lookup_key"] not in shown

@@ -1,0 +1,1 @@
+"""V Pass: the wiring on top of the five floors."""

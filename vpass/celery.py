@@ -1,0 +1,72 @@
+"""Jobs: the one table of queues and the one schedule.
+
+PostgreSQL holds every truth and the broker is only a doorbell, so each scheduled task looks in the
+database for what is due and may run twice without harm.
+"""
+
+import os
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging, worker_init
+from django.conf import settings
+
+from vpass.common import database, observability
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "vpass.settings")
+
+QUEUES = {
+    "vpass.common.tasks.deliver_outbox": "events",
+    "vpass.common.tasks.purge_expired": "housekeeping",
+    "identity.tasks.rotate_signing_keys": "housekeeping",
+}
+
+SCHEDULE = {
+    "sweep-outbox": {"task": "vpass.common.tasks.deliver_outbox", "schedule": 5.0},
+    "purge-expired": {"task": "vpass.common.tasks.purge_expired", "schedule": 600.0},
+    "rotate-signing-keys": {"task": "identity.tasks.rotate_signing_keys", "schedule": 3600.0},
+}
+
+app = Celery("vpass")
+app.conf.update(
+    broker_url=settings.BROKER_URL,
+    task_routes={task: {"queue": queue} for task, queue in QUEUES.items()},
+    task_default_queue="events",
+    beat_schedule={
+        name: {**entry, "options": {"expires": entry["schedule"]}}
+        for name, entry in SCHEDULE.items()
+    },
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    task_ignore_result=True,
+    task_time_limit=60,
+    task_soft_time_limit=45,
+    task_serializer="json",
+    accept_content=["json"],
+    worker_prefetch_multiplier=1,
+    worker_soft_shutdown_timeout=30,
+    worker_enable_soft_shutdown_on_idle=True,
+    worker_cancel_long_running_tasks_on_connection_loss=True,
+    worker_hijack_root_logger=False,
+    broker_connection_retry_on_startup=True,
+    broker_transport_options={
+        "visibility_timeout": 120,
+        "unacked_restore_interval": 5,
+        "unacked_restore_throttle": 1,
+        "socket_timeout": 10,
+        "socket_connect_timeout": 0.3,
+        "socket_keepalive": True,
+        "health_check_interval": 15,
+    },
+)
+app.autodiscover_tasks(["vpass.common", "identity"])
+
+
+@setup_logging.connect
+def _log_structured(**_: Any) -> None:
+    observability.configure_logging()
+
+
+@worker_init.connect
+def _refuse_unsafe_database(**_: Any) -> None:
+    database.refuse_unsafe_database()

@@ -1,0 +1,117 @@
+"""Invents the people of the sandbox: the same two hundred at every start.
+
+All of them are made up. Their ID numbers are right in form (GB 11643: region, birth date, sequence,
+check digit), but use the sequence numbers 990 to 999, which are hardly ever given out, so that they
+do not fall on living people.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import date, timedelta
+from functools import cache
+
+SEED = "weifang-1"
+SIZE = 200
+DEMO_PEOPLE = 20
+FIRST_BIRTH_DATE = date(1935, 1, 1)
+LAST_BIRTH_DATE = date(2015, 12, 31)
+
+# Demo people are grown up, and not so old that a flow of the day would turn on it.
+FIRST_DEMO_BIRTH_DATE = date(1950, 1, 1)
+LAST_DEMO_BIRTH_DATE = date(2003, 12, 31)
+
+REGION_CODES = (
+    "370702",
+    "370703",
+    "370704",
+    "370705",
+    "370724",
+    "370725",
+    "370781",
+    "370782",
+    "370783",
+    "370784",
+    "370785",
+    "370786",
+)
+
+MINOR, DECEASED, NAMESAKE_A, NAMESAKE_B = DEMO_PEOPLE, 21, 22, 23
+
+_SURNAMES = "王李张刘陈杨赵孙周吴徐马朱胡郭高林何于韩宋唐冯董程曹袁邓傅沈曾彭吕苏卢蒋蔡魏丁薛"
+_WOMENS_NAMES = "秀英丽敏静娟艳霞燕玲桂兰芳雪梅琳慧洁婷莹颖倩红云月华春荷青岚"
+_MENS_NAMES = "伟强磊军勇杰涛明超刚平辉鹏斌波宇浩凯健俊帆志建国文斐海峰林东"
+_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
+_CHECK_CHARACTERS = "10X98765432"
+
+
+@dataclass(frozen=True)
+class Person:
+    """One invented person; `sex` is F or M, `phone` has 11 digits."""
+
+    census_id: str
+    real_name: str
+    id_number: str
+    birth_date: date
+    sex: str
+    phone: str
+    is_living: bool = True
+
+
+def check_character(first_17: str) -> str:
+    """The 18th character of an ID number (GB 11643, ISO 7064 MOD 11-2)."""
+    total = sum(int(digit) * weight for digit, weight in zip(first_17, _WEIGHTS, strict=True))
+    return _CHECK_CHARACTERS[total % 11]
+
+
+@cache
+def people() -> tuple[Person, ...]:
+    """All two hundred: first the demo people, then a minor, a dead person and two namesakes."""
+    made: list[Person] = []
+    numbers_taken: set[str] = set()
+    for index in range(SIZE):
+        person = _invent(index, attempt=0)
+        attempt = 0
+        while person.id_number in numbers_taken:
+            attempt += 1
+            person = _invent(index, attempt=attempt)
+        numbers_taken.add(person.id_number)
+        made.append(person)
+    return tuple(made)
+
+
+def _invent(index: int, *, attempt: int) -> Person:
+    # Every draw has a name of its own, so that a new field does not change the people there are.
+    def draw(what: str, choices: int) -> int:
+        text = f"{SEED}|{index}|{attempt}|{what}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) % choices
+
+    is_demo = index < DEMO_PEOPLE
+    first = FIRST_DEMO_BIRTH_DATE if is_demo else FIRST_BIRTH_DATE
+    last = LAST_DEMO_BIRTH_DATE if is_demo else LAST_BIRTH_DATE
+    if index == MINOR:
+        first = date(2014, 1, 1)
+    if index == DECEASED:
+        last = date(1945, 12, 31)
+    birth_date = first + timedelta(days=draw("birth", (last - first).days + 1))
+
+    is_man = draw("sex", 2) == 1
+    given_names = _MENS_NAMES if is_man else _WOMENS_NAMES
+    real_name = _SURNAMES[draw("surname", len(_SURNAMES))]
+    for position in range(1 + (draw("length", 4) > 0)):
+        real_name += given_names[draw(f"given {position}", len(given_names))]
+    if index in (NAMESAKE_A, NAMESAKE_B):
+        real_name = "张建华"
+
+    sequence = 990 + 2 * draw("sequence", 5) + is_man
+    region = REGION_CODES[draw("region", len(REGION_CODES))]
+    first_17 = f"{region}{birth_date:%Y%m%d}{sequence}"
+    return Person(
+        census_id=f"3707{index + 1:08d}",
+        real_name=real_name,
+        id_number=first_17 + check_character(first_17),
+        birth_date=birth_date,
+        sex="M" if is_man else "F",
+        # The last three digits hold the index, so no two share a number.
+        phone=f"139{draw('phone', 100_000):05d}{index:03d}",
+        is_living=index != DECEASED,
+    )

@@ -1,0 +1,279 @@
+"""The web server of the sandbox: checks, lets a site answer, signs, and spoils what the switch says."""
+
+import asyncio
+import ipaddress
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+
+from vpass.sandbox import faults
+from vpass.sandbox.faults import Fault, Switch, json_bytes
+from vpass.sandbox.register import Register
+from vpass.sandbox.signatures import Question, SignatureRefused, Signatures
+from vpass.sandbox.sites import MAX_BODY_BYTES, Answer, Site, read_object, refusal
+from vpass.sandbox.sms import Sms
+
+HOST = "127.0.0.1"
+JSON = {"Content-Type": "application/json"}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Exchange:
+    """Serves the protocol routes of one site."""
+
+    def __init__(self, *, site: Site, signatures: Signatures, switch: Switch) -> None:
+        self.site = site
+        self.base_url = ""  # known when the port is
+        self._signatures = signatures
+        self._switch = switch
+        self._last_signed: tuple[dict[str, str], bytes] | None = None
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """One request and its answer, as the protocol wants it or as the switch says."""
+        fault = self._switch.take(self.site.name)
+        body = await request.read()
+        if fault is None:
+            return self._plain(*self._right_answer(request, body))
+        if fault.mode == "reset":
+            faults.reset(request)
+            return web.Response()
+        if fault.mode == "http_500":
+            return self._plain(500, JSON, json_bytes({"error": "out_of_order"}))
+        if fault.mode == "too_many":
+            headers = {**JSON, "Retry-After": str(int(fault.seconds))}
+            return self._plain(429, headers, json_bytes({"error": "too_many"}))
+        if fault.mode == "redirect":
+            return self._plain(302, {"Location": f"{self.base_url}/elsewhere"}, b"")
+        if fault.mode == "huge":
+            return await self._huge(request, fault)
+        return await self._spoiled(request, body, fault)
+
+    async def _spoiled(
+        self, request: web.Request, body: bytes, fault: Fault
+    ) -> web.StreamResponse:
+        question = self._question(request)
+        earlier = self._last_signed
+        answer = self._work(request, question, body)
+        headers, data = self._finished(question, answer)
+        if fault.mode == "delay":
+            await asyncio.sleep(fault.seconds)
+        elif fault.mode == "nonsense" and answer.status < 300:
+            data = faults.nonsense(str(fault.variant), answer.members)
+            answer = Answer(200, {})
+            headers = self._signed(question, 200, data)
+        elif fault.mode == "bad_signature":
+            headers, data = self._badly_signed(question, answer, str(fault.variant))
+        elif fault.mode == "unsigned":
+            headers = dict(JSON)
+        elif fault.mode == "replayed" and earlier is not None:
+            headers, data = earlier
+        elif fault.mode == "lost_reply":
+            await faults.send_raw(request, b"")
+        elif fault.mode == "truncated":
+            whole = faults.raw_message(answer.status, headers, data)
+            await faults.send_raw(request, whole[: -len(data) // 2])
+        elif fault.mode == "trickle":
+            whole = faults.raw_message(answer.status, headers, data)
+            await faults.send_raw(request, whole, seconds_a_byte=fault.seconds)
+        elif fault.mode == "duplicate":
+            second = self._answer(request, body)
+            twice = faults.raw_message(answer.status, headers, data) + faults.raw_message(
+                second.status, *self._finished(question, second)
+            )
+            await faults.send_raw(request, twice)
+        return self._plain(answer.status, headers, data)
+
+    def _right_answer(
+        self, request: web.Request, body: bytes
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        question = self._question(request)
+        answer = self._work(request, question, body)
+        headers, data = self._finished(question, answer)
+        if answer.status == 200 and self.site.signs_answers:
+            self._last_signed = (headers, data)
+        return answer.status, headers, data
+
+    def _question(self, request: web.Request) -> Question:
+        # From the configured address, never from the Host header: that is the sender's to choose.
+        path = request.raw_path.removeprefix(f"/{self.site.name}")
+        return Question(request.method, self.base_url + path, request.headers)
+
+    def _work(self, request: web.Request, question: Question, body: bytes) -> Answer:
+        try:
+            self._signatures.check(question, body=body)
+        except SignatureRefused as error:
+            self.site.refused()
+            return refusal(401, error.code)
+        return self._answer(request, body)
+
+    def _answer(self, request: web.Request, body: bytes) -> Answer:
+        if request.headers.getall("Content-Type", []) != ["application/json"]:
+            return refusal(415, "media_type")
+        if len(body) > MAX_BODY_BYTES:
+            return refusal(413, "too_large")
+        try:
+            members = read_object(body)
+        except (ValueError, RecursionError):
+            return refusal(400, "malformed")
+        route = request.path.removeprefix(f"/{self.site.name}")
+        return self.site.answer(route=route, members=members)
+
+    def _finished(self, question: Question, answer: Answer) -> tuple[dict[str, str], bytes]:
+        data = json_bytes(dict(answer.members))
+        if answer.status == 200 and self.site.signs_answers:
+            return self._signed(question, answer.status, data), data
+        return {**JSON, **answer.headers}, data
+
+    def _signed(
+        self, question: Question, status: int, data: bytes, **wrong: Any
+    ) -> dict[str, str]:
+        if not self.site.signs_answers:
+            return dict(JSON)
+        return dict(
+            self._signatures.sign(
+                status=status, headers=JSON, body=data, question=question, **wrong
+            )
+        )
+
+    def _badly_signed(
+        self, question: Question, answer: Answer, variant: str
+    ) -> tuple[dict[str, str], bytes]:
+        data = json_bytes(dict(answer.members))
+        wrong: dict[str, Any] = {
+            "old": {"created_ago_s": 600},
+            "early": {"created_ago_s": -600},
+            "key_id": {"key_id": "stranger-1"},
+            "not_tied": {"is_tied": False},
+        }.get(variant, {})
+        headers = self._signed(question, answer.status, data, **wrong)
+        if variant == "digest":
+            data = data.replace(b"F", b"M") + b" "
+        if variant == "flipped" and "Signature" in headers:
+            start, _, end = headers["Signature"].partition("=:")
+            headers["Signature"] = f"{start}=:{'B' if end[0] == 'A' else 'A'}{end[1:]}"
+        if variant == "two" and "Signature" in headers:
+            for name in ("Signature", "Signature-Input"):
+                headers[name] += ", second" + headers[name].removeprefix("register")
+        return headers, data
+
+    def _plain(self, status: int, headers: Mapping[str, str], data: bytes) -> web.Response:
+        response = web.Response(status=status, headers=headers, body=data)
+        response.force_close()
+        return response
+
+    async def _huge(self, request: web.Request, fault: Fault) -> web.StreamResponse:
+        response = web.StreamResponse(headers=JSON)
+        response.force_close()
+        if fault.variant == "length":
+            response.content_length = faults.HUGE_BYTES
+        await response.prepare(request)
+        block = b'{"filler":"' + b"x" * (65_536 - 11)
+        for _ in range(faults.HUGE_BYTES // len(block)):
+            await response.write(block)
+        return response
+
+
+class Sandbox:
+    """All sites in one program."""
+
+    def __init__(
+        self,
+        *,
+        caller_key_id: str,
+        caller_public_pem: bytes,
+        register_key_id: str,
+        register_private_pem: bytes,
+    ) -> None:
+        self.register = Register()
+        self.sms = Sms()
+        sites: tuple[Site, ...] = (self.register, self.sms)
+        self.switch = Switch(sites=frozenset(site.name for site in sites))
+        self.exchanges = [
+            Exchange(
+                site=site,
+                signatures=Signatures(
+                    caller_key_id=caller_key_id,
+                    caller_public_pem=caller_public_pem,
+                    own_key_id=register_key_id,
+                    own_private_pem=register_private_pem,
+                ),
+                switch=self.switch,
+            )
+            for site in sites
+        ]
+
+    def application(self) -> web.Application:
+        """The aiohttp application with every route."""
+        app = web.Application(middlewares=[_plain_refusals], client_max_size=4 * MAX_BODY_BYTES)
+        for exchange in self.exchanges:
+            for route in exchange.site.routes:
+                app.router.add_post(f"/{exchange.site.name}{route}", exchange.serve)
+        app.router.add_get("/register/demo-people", self._demo_people)
+        app.router.add_get("/register/journal", self._journal)
+        app.router.add_get("/sms/v1/inbox/{number}", self._inbox)
+        app.router.add_get("/faults", self._faults)
+        app.router.add_post("/faults", self._add_fault)
+        app.router.add_delete("/faults", self._clear_faults)
+        return app
+
+    def settle_at(self, url: str) -> None:
+        """Tells every site the address it is reached at, which the signatures cover."""
+        for exchange in self.exchanges:
+            exchange.base_url = f"{url}/{exchange.site.name}"
+
+    async def _demo_people(self, request: web.Request) -> web.Response:
+        _only_from_here(request)
+        return _json(self.register.demo_people())
+
+    async def _journal(self, request: web.Request) -> web.Response:
+        _only_from_here(request)
+        return _json(self.register.journal())
+
+    async def _inbox(self, request: web.Request) -> web.Response:
+        _only_from_here(request)
+        return _json({"items": self.sms.inbox(request.match_info["number"])})
+
+    async def _faults(self, request: web.Request) -> web.Response:
+        _only_from_here(request)
+        return _json({"faults": self.switch.waiting()})
+
+    async def _add_fault(self, request: web.Request) -> web.Response:
+        _only_from_here(request)
+        # A page in a browser could post a form here, but not this content type.
+        if request.content_type != "application/json":
+            return _json({"error": "media_type"}, status=415)
+        try:
+            fault = self.switch.add(read_object(await request.read()))
+        except (ValueError, TypeError, RecursionError) as error:
+            return _json({"error": "malformed", "detail": str(error)}, status=400)
+        return _json(fault.as_json())
+
+    async def _clear_faults(self, request: web.Request) -> web.Response:
+        _only_from_here(request)
+        self.switch.clear()
+        return _json({"faults": []})
+
+
+def _json(value: Any, *, status: int = 200) -> web.Response:
+    return web.Response(status=status, body=json_bytes(value), headers=JSON)
+
+
+def _only_from_here(request: web.Request) -> None:
+    try:
+        is_local = ipaddress.ip_address(request.remote or "").is_loopback
+    except ValueError:
+        is_local = False
+    # The Host check keeps out pages whose name was pointed at this machine.
+    if not is_local or request.host.rpartition(":")[0] not in (HOST, "localhost"):
+        raise web.HTTPForbidden
+
+
+@web.middleware
+async def _plain_refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+    codes = {403: "not_allowed", 404: "not_found", 405: "method", 413: "too_large"}
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        return _json({"error": codes.get(error.status, "malformed")}, status=error.status)

@@ -1,0 +1,244 @@
+"""Answers for every secret of the program: from the environment, or made at first start.
+
+Without `DATABASE_URL` (embedded mode) the secrets are random, made once, and kept in
+`<state>/secrets.json`, readable by its owner only. With it (a site), each one has to come from the
+environment and nothing has a default. `python -m vpass.secrets` prints a fresh set for a site.
+"""
+
+import base64
+import binascii
+import json
+import os
+import re
+import secrets
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vpass.common import signing
+
+MACHINE_KEY_ID = "vpass-1"
+
+_SEALING_KEY = re.compile(r"([0-9a-f]{8}):([A-Za-z0-9+/]{43}=)", re.ASCII)
+
+
+class SecretsMissing(RuntimeError):
+    """The program cannot start: secrets are missing or malformed in the environment."""
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class Secrets:
+    """What the program must keep to itself.
+
+    `sealing_keys` maps a key id (8 hex digits) to 32 bytes; `sealing_key_id` names the one that
+    seals, the others only open. `lookup_key` and `pairwise_key` are 32 bytes each.
+    `machine_private_key_pem` is V Pass's own Ed25519 key towards outside systems.
+    `register_public_key_pem` is public, and stands here because it is made together with the rest.
+    """
+
+    django_secret_key: str
+    sealing_keys: Mapping[str, bytes]
+    sealing_key_id: str
+    lookup_key: bytes
+    pairwise_key: bytes
+    machine_key_id: str
+    machine_private_key_pem: str
+    metrics_token: str
+    register_public_key_pem: str
+
+    def __repr__(self) -> str:
+        return f"<Secrets, sealing with {self.sealing_key_id}>"
+
+
+def load(environ: Mapping[str, str], state_dir: Path) -> Secrets:
+    """The secrets of this installation.
+
+    Embedded mode makes `<state_dir>/secrets.json` when it is missing. Without REGISTER_URL the
+    sandbox plays the population register, and both sides' keys are laid in `<state_dir>/sandbox`.
+    Raises SecretsMissing, which names every missing or malformed variable, when a site's are not
+    complete.
+    """
+    state_dir = Path(state_dir)
+    if environ.get("DATABASE_URL"):
+        found = _from_environment(environ)
+    else:
+        found = _from_file(state_dir / "secrets.json")
+        if text := environ.get("REGISTER_PUBLIC_KEY"):
+            found["register_public_key_pem"] = _public_pem(text)
+    if "register_public_key_pem" not in found:
+        found["register_public_key_pem"] = _agree_with_sandbox(
+            state_dir / "sandbox", machine_private_key_pem=found["machine_private_key_pem"]
+        )
+    return Secrets(**found)
+
+
+def make_private_folder(path: Path) -> None:
+    """Makes a folder whose files others cannot list.
+
+    Root's may be crossed, because PostgreSQL, which refuses to run as root, keeps its data inside.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(0o711 if os.geteuid() == 0 else 0o700)
+
+
+def write_once(path: Path, text: str) -> None:
+    """Writes a file for its owner only, whole or not at all; the first of several writers wins."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            path.hardlink_to(name)
+    finally:
+        Path(name).unlink()
+
+
+def _fresh() -> dict[str, Any]:
+    sealing_key_id = secrets.token_hex(4)
+    return {
+        "django_secret_key": secrets.token_urlsafe(48),
+        "sealing_keys": {sealing_key_id: _random_key()},
+        "sealing_key_id": sealing_key_id,
+        "lookup_key": _random_key(),
+        "pairwise_key": _random_key(),
+        "machine_key_id": MACHINE_KEY_ID,
+        "machine_private_key_pem": signing.private_pem(signing.generate_ed25519()),
+        "metrics_token": secrets.token_urlsafe(32),
+    }
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        make_private_folder(path.parent)
+        write_once(path, json.dumps(_fresh(), indent=1))
+    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    found["sealing_keys"] = {key: _key(value) for key, value in found["sealing_keys"].items()}
+    for name in ("lookup_key", "pairwise_key"):
+        found[name] = _key(found[name])
+    return found
+
+
+def _agree_with_sandbox(folder: Path, *, machine_private_key_pem: str) -> str:
+    """Lays out the sandbox's key and ours; returns the public half of the sandbox's register."""
+    make_private_folder(folder)
+    private = folder / "register_private.pem"
+    if not private.exists():
+        write_once(private, signing.private_pem(signing.generate_ed25519()))
+    register = signing.load_ed25519_private(private.read_text("utf-8"))
+    machine = signing.load_ed25519_private(machine_private_key_pem)
+    for name, key in (("register_public.pem", register), ("vpass_public.pem", machine)):
+        path, text = folder / name, signing.public_pem(key.public_key())
+        if not path.exists() or path.read_text("utf-8") != text:
+            path.unlink(missing_ok=True)
+            write_once(path, text)
+    return signing.public_pem(register.public_key())
+
+
+def _random_key() -> str:
+    return base64.b64encode(secrets.token_bytes(32)).decode("ascii")
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    missing: list[str] = []
+    malformed: list[str] = []
+
+    def read(name: str, parse: Callable[[str], Any]) -> Any:
+        text = environ.get(name, "")
+        if not text:
+            missing.append(name)
+            return None
+        try:
+            return parse(text)
+        except (ValueError, signing.SignatureError):
+            malformed.append(name)
+            return None
+
+    sealing_keys = read("SEALING_KEYS", _sealing_keys)
+    found = {
+        "django_secret_key": read("DJANGO_SECRET_KEY", _long_text),
+        "lookup_key": read("LOOKUP_KEY", _key),
+        "pairwise_key": read("PAIRWISE_KEY", _key),
+        "machine_key_id": read("MACHINE_KEY_ID", str),
+        "machine_private_key_pem": read("MACHINE_PRIVATE_KEY", _private_pem),
+        "metrics_token": read("METRICS_TOKEN", _long_text),
+    }
+    if environ.get("REGISTER_URL"):
+        found["register_public_key_pem"] = read("REGISTER_PUBLIC_KEY", _public_pem)
+    if missing or malformed:
+        raise SecretsMissing(
+            "DATABASE_URL is set, so every secret has to come from the environment."
+            + (f" Missing: {', '.join(missing)}." if missing else "")
+            + (f" Malformed: {', '.join(malformed)}." if malformed else "")
+            + " `python -m vpass.secrets` prints a fresh set."
+        )
+    return {"sealing_keys": sealing_keys, "sealing_key_id": next(iter(sealing_keys)), **found}
+
+
+def _sealing_keys(text: str) -> dict[str, bytes]:
+    """`id:base64` items with commas between; the first seals, the others only open."""
+    keys: dict[str, bytes] = {}
+    for item in text.split(","):
+        match = _SEALING_KEY.fullmatch(item.strip())
+        if match is None or match[1] in keys:
+            raise ValueError("sealing key")
+        keys[match[1]] = _key(match[2])
+    return keys
+
+
+def _key(text: str) -> bytes:
+    try:
+        key = base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise ValueError("base64") from error
+    if len(key) != 32:
+        raise ValueError("32 bytes")
+    return key
+
+
+def _long_text(text: str) -> str:
+    if len(text) < 32:
+        raise ValueError("too short to be a secret")
+    return text
+
+
+def _private_pem(text: str) -> str:
+    pem = _with_line_breaks(text)
+    signing.load_ed25519_private(pem)
+    return pem
+
+
+def _public_pem(text: str) -> str:
+    pem = _with_line_breaks(text)
+    if not isinstance(signing.load_public(pem), signing.Ed25519Public):
+        raise ValueError("Ed25519 public key")
+    return pem
+
+
+def _with_line_breaks(text: str) -> str:
+    """Env files hold one line a value, so a PEM may be written with backslash-n in it."""
+    return text.replace("\\n", "\n")
+
+
+def fresh_environment() -> dict[str, str]:
+    """A fresh set of a site's secrets, as the variables of its environment."""
+    fresh = _fresh()
+    key_id = fresh["sealing_key_id"]
+    return {
+        "DJANGO_SECRET_KEY": fresh["django_secret_key"],
+        "SEALING_KEYS": f"{key_id}:{fresh['sealing_keys'][key_id]}",
+        "LOOKUP_KEY": fresh["lookup_key"],
+        "PAIRWISE_KEY": fresh["pairwise_key"],
+        "MACHINE_KEY_ID": fresh["machine_key_id"],
+        "MACHINE_PRIVATE_KEY": fresh["machine_private_key_pem"].strip().replace("\n", "\\n"),
+        "METRICS_TOKEN": fresh["metrics_token"],
+    }
+
+
+if __name__ == "__main__":
+    for name, value in fresh_environment().items():
+        print(f"{name}={value}")

@@ -1,0 +1,13 @@
+"""The web program's entry: what Granian serves."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+from vpass.common import database, observability
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "vpass.settings")
+
+observability.configure_logging()
+application = get_wsgi_application()
+database.refuse_unsafe_database()
