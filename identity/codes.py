@@ -14,7 +14,7 @@ from vpass.common import limits
 from vpass.common.callers import Caller
 from vpass.common.encodings import b64url_encode
 from vpass.common.errors import DomainError
-from vpass.common.idempotency import IdempotencyKey, once
+from vpass.common.idempotency import IdempotencyKey, find_answer, once
 from vpass.common.signing import (
     BadKey,
     BadToken,
@@ -186,7 +186,13 @@ def issue_grant(
     so that no two days of one phone can be linked. Raises GrantRequestInvalid, AccountSuspended,
     limits.LimitReached (48 grants a day).
     """
-    limits.spend(GRANTS_PER_DAY, f"device:{caller.device_id}", at=at)
+    try:
+        limits.spend(GRANTS_PER_DAY, f"device:{caller.device_id}", at=at)
+    except limits.LimitReached:
+        # A repeat asks for nothing new, so the limit does not stand in its way.
+        if (answer := find_answer(idempotency_key)) is None:
+            raise
+        return GrantIssued(**answer)
     signer = keys.current_signer(at=at)
     with once(idempotency_key, at=at) as claim:
         if claim.answer is not None:
@@ -241,9 +247,10 @@ def redeem_code(
     The use is written to the holder's access log, refused ones too. The same caller with the same
     idempotency key gets the same answer again. Raises a ScanRefused.
     """
-    shown = _read_genuine(code, at=at)
     with once(idempotency_key, at=at) as claim:
         if claim.answer is None:
+            # Judged behind the claim: a repeat gets its answer also when the code has expired since.
+            shown = _read_genuine(code, at=at)
             claim.answer = _redeem(
                 shown, caller=caller, purpose=purpose, case_number=case_number, at=at
             )

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 from stdnum.cn import ric
+from stdnum.exceptions import InvalidComponent
 
 from identity import devices, states
 from identity.history import change_state
@@ -128,21 +129,32 @@ def confirm_phone(
     Raises NotFound for an enrolment that this key didn't begin, EnrolmentOver, CodeWrong (each wrong
     try counts; the fifth ends the enrolment), PhoneTaken, devices.DeviceTaken.
     """
-    _count_try(enrolment_id=enrolment_id, thumbprint=thumbprint, at=at)
+    actor = f"device:{thumbprint}"
     with transaction.atomic():
-        enrolment = Enrolment.objects.select_for_update().get(id=enrolment_id)
-        if enrolment.state != "phone_given":
+        enrolment = (
+            Enrolment.objects.select_for_update()
+            .filter(id=enrolment_id, thumbprint=thumbprint)
+            .first()
+        )
+        if enrolment is None:
+            raise NotFound
+        if enrolment.state != "phone_given" or at >= enrolment.expires_at:
             raise EnrolmentOver
-        if not hmac.compare_digest(enrolment.one_time_code.encode(), one_time_code.encode()):
-            raise CodeWrong(tries_left=max(TRIES - enrolment.tries, 0))
-        change_state(
-            enrolment, "phone_proven", table=states.ENROLMENT, actor=f"device:{thumbprint}", at=at
-        )
-        resident = _open_account(phone=enrolment.phone, at=at)
-        device = devices.bind_device(
-            resident=resident, point=bytes(enrolment.point), thumbprint=thumbprint, at=at
-        )
-        return devices.issue_token(device=device, at=at)
+        enrolment.tries += 1
+        enrolment.save(update_fields=["tries"])
+        try:
+            # A savepoint: a refusal undoes the work, but never gives the try back.
+            with transaction.atomic():
+                issued = _open_account(enrolment, one_time_code=one_time_code, at=at)
+                change_state(
+                    enrolment, "phone_proven", table=states.ENROLMENT, actor=actor, at=at
+                )
+                return issued
+        except DomainError as error:
+            refusal = error
+        if enrolment.tries >= TRIES:
+            change_state(enrolment, "failed", table=states.ENROLMENT, actor=actor, at=at)
+    raise refusal
 
 
 def prove_identity(
@@ -196,36 +208,26 @@ def send_one_time_code(event: outbox.Event) -> None:
     )
 
 
-def _count_try(*, enrolment_id: uuid.UUID, thumbprint: str, at: datetime) -> None:
-    """Count a try before it is judged, in a transaction of its own, so that no failure gives it back."""
-    with transaction.atomic():
-        enrolment = (
-            Enrolment.objects.select_for_update()
-            .filter(id=enrolment_id, thumbprint=thumbprint)
-            .first()
-        )
-        if enrolment is None:
-            raise NotFound
-        if enrolment.state != "phone_given" or at >= enrolment.expires_at:
-            raise EnrolmentOver
-        if enrolment.tries < TRIES:
-            enrolment.tries += 1
-            enrolment.save(update_fields=["tries"])
-            return
-        change_state(
-            enrolment, "failed", table=states.ENROLMENT, actor=f"device:{thumbprint}", at=at
-        )
-    raise EnrolmentOver
-
-
-def _open_account(*, phone: str, at: datetime) -> Resident:
+def _open_account(
+    enrolment: Enrolment, *, one_time_code: str, at: datetime
+) -> devices.TokenIssued:
+    if not hmac.compare_digest(enrolment.one_time_code.encode(), one_time_code.encode()):
+        raise CodeWrong(tries_left=TRIES - enrolment.tries)
+    phone = enrolment.phone
     try:
         with transaction.atomic():
-            return Resident.objects.create(
+            resident = Resident.objects.create(
                 phone=phone, phone_hash=lookup_hash("phone", phone), created_at=at
             )
     except IntegrityError as error:
         raise PhoneTaken from error
+    device = devices.bind_device(
+        resident=resident,
+        point=bytes(enrolment.point),
+        thumbprint=enrolment.thumbprint,
+        at=at,
+    )
+    return devices.issue_token(device=device, at=at)
 
 
 def _take_identity(
@@ -247,7 +249,11 @@ def _take_identity(
 
 
 def _is_id_number(text: str) -> bool:
-    """Whether the form and the check digit (GB 11643-1999) are right; the register decides the rest."""
-    return bool(re.fullmatch(r"[1-9][0-9]{16}[0-9X]", text)) and ric.calc_check_digit(
-        text
-    ) == text[-1]
+    """Whether form, birth date and check digit (GB 11643-1999) are right; the register decides the rest."""
+    if not re.fullmatch(r"[1-9][0-9]{16}[0-9X]", text):
+        return False
+    try:
+        ric.get_birth_date(text)
+    except InvalidComponent:
+        return False
+    return bool(ric.calc_check_digit(text) == text[-1])

@@ -21,10 +21,14 @@ def change_state(
     row.save(update_fields=["state"])
     StateChange.objects.create(
         object_kind=table.name,
-        object_id=str(row.pk),
+        object_id=_name(row.pk),
         from_state=from_state,
         to_state=to_state,
         event=event,
         actor=actor,
         at=at,
     )
+
+
+def _name(key: object) -> str:
+    return bytes(key).hex() if isinstance(key, bytes | memoryview) else str(key)

@@ -3,7 +3,7 @@
 import secrets
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from identity.models import Desk, DeskEnrolment, MachineKey
 from vpass.common import audit, key_proofs
@@ -59,10 +59,12 @@ def enrol_desk(*, enrolment_code: str, proof: KeyProof, at: datetime) -> Desk:
             raise DeskCodeRefused
         enrolment = DeskEnrolment.objects.get(code_hash=key_proofs.token_hash(enrolment_code))
         desk = Desk.objects.select_for_update(of=("self",)).get(id=enrolment.desk_id)
-        if Desk.objects.filter(key_thumbprint=proof.thumbprint).exclude(id=desk.id).exists():
-            raise DeskKeyTaken
         desk.key_point, desk.key_thumbprint = proof.point, proof.thumbprint
-        desk.save(update_fields=["key_point", "key_thumbprint"])
+        try:
+            with transaction.atomic():
+                desk.save(update_fields=["key_point", "key_thumbprint"])
+        except IntegrityError as error:
+            raise DeskKeyTaken from error
         audit.record(
             actor=f"key:{proof.thumbprint}",
             action="desk.key_enrolled",

@@ -16,6 +16,8 @@ from tests.engines import (
     remove_state,
     site_free_environment,
 )
+from tests.outside import sandbox as sandbox
+from tests.outside import sandbox_process as sandbox_process
 from vpass import supervisor
 from vpass.secrets import make_private_folder
 

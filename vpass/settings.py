@@ -16,7 +16,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 STATE_DIR = Path(os.environ.get("VPASS_STATE_DIR", BASE_DIR / ".local"))
 IS_EMBEDDED = "DATABASE_URL" not in os.environ
 
-# Secrets (docs/operations.md names each variable)
+# Secrets (README.md names each variable)
 SECRETS = secrets.load(os.environ, STATE_DIR)
 SECRET_KEY = SECRETS.django_secret_key
 METRICS_TOKEN = SECRETS.metrics_token
@@ -68,7 +68,9 @@ TEMPLATES = [
 
 # PostgreSQL: the program runs as the application's role; migrations run as the owner of the schema.
 DATABASE_URL = os.environ.get("DATABASE_URL") or embedded.database_url(STATE_DIR)
-DATABASE_OWNER_URL = os.environ.get("DATABASE_OWNER_URL") or embedded.owner_url(STATE_DIR)
+DATABASE_OWNER_URL = os.environ.get("DATABASE_OWNER_URL") or (
+    embedded.owner_url(STATE_DIR) if IS_EMBEDDED else DATABASE_URL
+)
 
 
 def database(url: str) -> dict[str, object]:

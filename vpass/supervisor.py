@@ -47,12 +47,16 @@ class StackFailure(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A running stack: its supervisor, where its web and sandbox answer, its processes by name."""
+    """A running stack: its supervisor, where its web and sandbox answer, its processes by name.
+
+    `public_url` is the web's name for itself, which signed requests must name.
+    """
 
     pid: int
     started_at: str
     mark: str
     web_url: str
+    public_url: str
     sandbox_url: str
     processes: Mapping[str, int]
 
@@ -194,6 +198,7 @@ class Supervisor:
             "started_at": processes.started_at(os.getpid()),
             "mark": self._mark,
             "web_url": self.web_url,
+            "public_url": self.environ["PUBLIC_URL"].rstrip("/"),
             "sandbox_url": self.sandbox_url,
             "processes": numbers,
         }
@@ -228,11 +233,7 @@ class Supervisor:
         web_port = self.web_url.rpartition(":")[2]
         sandbox_port = self.sandbox_url.rpartition(":")[2]
         celery = [python, "-m", "celery", "-A", "vpass.celery"]
-        web = [python, "-m", "granian", "--interface", "wsgi", "vpass.wsgi:application"]
-        web += ["--host", "127.0.0.1", "--port", web_port, "--no-ws", "--respawn-failed-workers"]
-        web += ["--workers", str(WEB_WORKERS), "--blocking-threads", str(WEB_THREADS)]
-        web += ["--backpressure", str(WEB_BACKPRESSURE), "--log-level", "warning"]
-        web += ["--workers-kill-timeout", "5"]
+        web = web_command("vpass.wsgi:application", port=web_port)
         worker = [*celery, "worker", "--queues", ",".join(self._queues), "--loglevel", "INFO"]
         worker += ["--concurrency", str(WORKER_PROCESSES), "--hostname", "worker@%h"]
         worker += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
@@ -323,6 +324,15 @@ class Supervisor:
 
     def _say_state(self, name: str, state: str) -> None:
         self._say(f"  {name:<9}{state}")
+
+
+def web_command(application: str, *, port: str) -> list[str]:
+    """The command that serves a WSGI application as the web program is served."""
+    command = [sys.executable, "-m", "granian", "--interface", "wsgi", application]
+    command += ["--host", "127.0.0.1", "--port", port, "--no-ws", "--respawn-failed-workers"]
+    command += ["--workers", str(WEB_WORKERS), "--blocking-threads", str(WEB_THREADS)]
+    command += ["--backpressure", str(WEB_BACKPRESSURE), "--log-level", "warning"]
+    return [*command, "--workers-kill-timeout", "5"]
 
 
 def _answers(port: int, path: str, *, statuses: Container[int]) -> bool:

@@ -253,8 +253,8 @@ class Grants(Endpoint):
         """Receive a signed grant."""
         issued = codes.issue_grant(
             caller=self.caller,
-            request_jws=self.read(GrantRequest)["request"],
             idempotency_key=self.idempotency(),
+            request_jws=self.read(GrantRequest)["request"],
             at=self.at,
         )
         return Response(vars(issued), status=201)

@@ -2,8 +2,10 @@
 
 import re
 import uuid
+from collections.abc import Mapping
 from datetime import date, datetime
-from functools import cache
+from functools import cache, partial
+from typing import Any
 
 from django.conf import settings
 
@@ -15,12 +17,12 @@ from identity.register import (
 )
 from vpass.common import signing
 from vpass.common.clock import city_date
-from vpass.common.outgoing import Peer, PeerAnswerInvalid, PeerUnavailable
+from vpass.common.outgoing import Peer, PeerAnswerInvalid, PeerRefused, PeerUnavailable
 from vpass.common.signing import Ed25519Public, VerificationKey
 
 _MATCHED = {"request_id", "matched", "census_id", "real_name", "birth_date", "sex"}
 _CENSUS_ID = re.compile(r"[0-9A-Z]{1,32}")
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
 class HttpRegister:
@@ -37,16 +39,17 @@ class HttpRegister:
             "id_number": id_number,
         }
         try:
-            answer = self._peer.post("/v1/matches", question, expected=200, at=at)
+            return self._peer.post(
+                "/v1/matches",
+                question,
+                expected=200,
+                read=partial(_read, question=question, at=at),
+                at=at,
+            )
         except PeerUnavailable as error:
-            raise RegisterUnavailable(retry_after=error.retry_after or 10) from error
-        except PeerAnswerInvalid as error:
+            raise RegisterUnavailable(retry_after=error.retry_after) from error
+        except (PeerAnswerInvalid, PeerRefused) as error:
             raise RegisterAnswerInvalid from error
-        if answer.status != 200 or answer.body.get("request_id") != question["request_id"]:
-            raise RegisterAnswerInvalid
-        if answer.body.get("matched") is False and len(answer.body) == 2:
-            return None
-        return _person(answer.body, real_name=real_name, at=at)
 
 
 @cache
@@ -57,6 +60,7 @@ def population_register() -> PopulationRegister:
         raise TypeError("the register signs with Ed25519")
     return HttpRegister(
         Peer(
+            name="register",
             base_url=settings.REGISTER_URL,
             label="register",
             key_id=settings.REGISTER_KEY_ID,
@@ -65,24 +69,33 @@ def population_register() -> PopulationRegister:
     )
 
 
-def _person(body: dict[str, object], *, real_name: str, at: datetime) -> RegisteredPerson:
-    census_id, born, sex = body.get("census_id"), body.get("birth_date"), body.get("sex")
-    is_well_formed = (
-        body.keys() == _MATCHED
-        and body["matched"] is True
-        and body["real_name"] == real_name
-        and isinstance(census_id, str)
-        and _CENSUS_ID.fullmatch(census_id)
-        and isinstance(born, str)
-        and _DATE.fullmatch(born)
-        and sex in ("F", "M")
-    )
-    if not is_well_formed:
-        raise RegisterAnswerInvalid
+def _read(
+    answer: Mapping[str, Any], *, question: Mapping[str, str], at: datetime
+) -> RegisteredPerson | None:
+    if answer.get("request_id") != question["request_id"]:
+        raise PeerAnswerInvalid("request_id")
+    if answer.get("matched") is False and len(answer) == 2:
+        return None
+    if answer.keys() != _MATCHED or answer["matched"] is not True:
+        raise PeerAnswerInvalid("shape")
+    if answer["real_name"] != question["real_name"]:
+        raise PeerAnswerInvalid("real_name")
+    census_id, sex = answer["census_id"], answer["sex"]
+    if not isinstance(census_id, str) or not _CENSUS_ID.fullmatch(census_id):
+        raise PeerAnswerInvalid("census_id")
+    if sex not in ("F", "M"):
+        raise PeerAnswerInvalid("sex")
+    birth_date = _birth_date(answer["birth_date"], latest=city_date(at))
+    return RegisteredPerson(census_id=census_id, birth_date=birth_date, sex=sex)
+
+
+def _birth_date(text: object, *, latest: date) -> date:
+    if not isinstance(text, str) or not _DATE.fullmatch(text):
+        raise PeerAnswerInvalid("birth_date")
     try:
-        birth_date = date.fromisoformat(str(born))
+        birth_date = date.fromisoformat(text)
     except ValueError as error:
-        raise RegisterAnswerInvalid from error
-    if birth_date > city_date(at):
-        raise RegisterAnswerInvalid
-    return RegisteredPerson(census_id=str(census_id), birth_date=birth_date, sex=str(sex))
+        raise PeerAnswerInvalid("birth_date") from error
+    if birth_date > latest:
+        raise PeerAnswerInvalid("birth_date")
+    return birth_date

@@ -178,7 +178,7 @@ def shown_code(page: Page) -> str:
     """The code as a scanner reads it: from the pixels of the screen."""
     page.wait_for_selector("#qr:visible")
     picture = Image.open(io.BytesIO(page.locator("#plate").screenshot()))
-    (found,) = zxingcpp.read_barcodes(picture)
+    (found,) = zxingcpp.read_barcodes(picture, formats=zxingcpp.BarcodeFormat.QRCode)
     return found.text
 
 

@@ -155,14 +155,14 @@ def test_metrics__requests_counted_by_route():
     request = RequestFactory().get("/x")
     request.resolver_match = SimpleNamespace(route="counted/<int:id>")  # type: ignore[assignment]
     _pass(request, status=201)
-    observability.note_problem("code.expired")
+    observability.note_problem("code.of_this_test")
 
     text = observability.metrics_text().decode()
 
     assert (
         'vpass_http_requests_total{method="GET",route="counted/<int:id>",status="201"} 1.0' in text
     )
-    assert 'vpass_problems_total{code="code.expired"} 1.0' in text
+    assert 'vpass_problems_total{code="code.of_this_test"} 1.0' in text
     assert 'vpass_http_request_seconds_count{method="GET",route="counted/<int:id>"} 1.0' in text
 
 

@@ -81,7 +81,8 @@ def test_draw_code__size__qr_version_12_or_13_with_quiet_zone(text, modules):
 
 
 def test_draw_code__error_level__is_m():
-    found = zxingcpp.read_barcodes(picture_of(TEXT).convert("L"))
+    picture = picture_of(TEXT).convert("L")
+    found = zxingcpp.read_barcodes(picture, formats=zxingcpp.BarcodeFormat.QRCode)
 
     assert [code.ec_level for code in found] == ["M"]
 

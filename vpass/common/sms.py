@@ -3,11 +3,12 @@
 import uuid
 from datetime import datetime
 from functools import cache
+from typing import Any
 
 from django.conf import settings
 
 from vpass.common.errors import DomainError
-from vpass.common.outgoing import Peer, PeerAnswerInvalid
+from vpass.common.outgoing import Peer, PeerAnswerInvalid, PeerRefused
 
 
 class NumberRefused(DomainError):
@@ -19,18 +20,27 @@ class NumberRefused(DomainError):
 
 
 def send_text(*, message_id: uuid.UUID, to: str, text: str, at: datetime) -> None:
-    """Hand over one message of at most 500 characters; a repeat carries the same `message_id`.
+    """Hands over one message of at most 500 characters; a repeat carries the same `message_id`.
 
-    Asked outside any transaction. Raises NumberRefused, outgoing.PeerUnavailable, outgoing.PeerAnswerInvalid.
+    `to` is a mobile number of 11 digits. Asked outside any transaction. Returning means that the
+    gateway has the message, not that the phone has it. Raises NumberRefused,
+    outgoing.PeerUnavailable, outgoing.PeerAnswerInvalid and outgoing.PeerRefused.
     """
     message = {"message_id": str(message_id), "to": to, "text": text}
-    answer = _gateway().post("/v1/messages", message, expected=202, at=at)
-    if answer.status == 422:
-        raise NumberRefused
-    if answer.body != {"message_id": str(message_id)}:
-        raise PeerAnswerInvalid(f"status {answer.status}")
+
+    def read(answer: dict[str, Any]) -> None:
+        if answer != {"message_id": str(message_id)}:
+            raise PeerAnswerInvalid("shape")
+
+    try:
+        _gateway().post("/v1/messages", message, expected=202, read=read, at=at)
+    except PeerRefused as error:
+        if error.answered == 422:
+            raise NumberRefused from error
+        raise
 
 
 @cache
 def _gateway() -> Peer:
-    return Peer(base_url=settings.SMS_URL)
+    """The gateway that the settings name; one circuit for the whole process."""
+    return Peer(name="sms", base_url=settings.SMS_URL)

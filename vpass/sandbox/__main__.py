@@ -25,11 +25,13 @@ async def run(*, folder: Path, port: int, caller_key_id: str, register_key_id: s
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
 
     # Handlers that only wait for a caller who has left are not waited for.
-    runner = web.AppRunner(sandbox.application(), access_log=None, handler_cancellation=True)
+    runner = web.AppRunner(
+        sandbox.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.5
+    )
     await runner.setup()
     note = folder / "sandbox.json"
     try:
-        await web.TCPSite(runner, HOST, port, shutdown_timeout=0.5).start()
+        await web.TCPSite(runner, HOST, port).start()
         url = f"http://{HOST}:{runner.addresses[0][1]}"
         sandbox.settle_at(url)
         line = json.dumps(

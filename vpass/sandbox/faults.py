@@ -74,11 +74,11 @@ class Switch:
         self._turn = 0
 
     def add(self, order: Mapping[str, Any]) -> Fault:
-        """Adds what the JSON object of `POST /faults` asks for; raises ValueError when it cannot."""
+        """Adds what the JSON of `POST /faults` asks for; raises ValueError when it cannot."""
         if order.keys() - {"site", "mode", "count", "seconds", "variant"}:
             raise ValueError("unknown member")
         site, mode, variant = order.get("site"), order.get("mode"), order.get("variant")
-        if site not in self._sites or mode not in MODES:
+        if not isinstance(mode, str) or site not in self._sites or mode not in MODES:
             raise ValueError("no such site or mode")
         if variant is not None and variant not in MODES[mode]:
             raise ValueError("no such variant")

@@ -1,4 +1,7 @@
-"""Invents the people of the sandbox: the same two hundred at every start.
+"""Invents the people of the sandbox: the same ones at every start.
+
+The first two hundred are there at once. Behind them stands a crowd of grown-ups, invented when
+first asked for, of whom a demonstration that is repeated takes somebody new each time.
 
 All of them are made up. Their ID numbers are right in form (GB 11643: region, birth date, sequence,
 check digit), but use the sequence numbers 990 to 999, which are hardly ever given out, so that they
@@ -12,6 +15,7 @@ from functools import cache
 
 SEED = "weifang-1"
 SIZE = 200
+CROWD_SIZE = 6_000  # with the two hundred
 DEMO_PEOPLE = 20
 FIRST_BIRTH_DATE = date(1935, 1, 1)
 LAST_BIRTH_DATE = date(2015, 12, 31)
@@ -65,10 +69,20 @@ def check_character(first_17: str) -> str:
 
 @cache
 def people() -> tuple[Person, ...]:
-    """All two hundred: first the demo people, then a minor, a dead person and two namesakes."""
+    """The first two hundred: the demo people, then a minor, a dead person and two namesakes."""
+    return _invent_all(SIZE)
+
+
+@cache
+def crowd() -> tuple[Person, ...]:
+    """Everybody, the first two hundred included; it takes a moment."""
+    return _invent_all(CROWD_SIZE)
+
+
+def _invent_all(size: int) -> tuple[Person, ...]:
     made: list[Person] = []
     numbers_taken: set[str] = set()
-    for index in range(SIZE):
+    for index in range(size):
         person = _invent(index, attempt=0)
         attempt = 0
         while person.id_number in numbers_taken:
@@ -85,7 +99,7 @@ def _invent(index: int, *, attempt: int) -> Person:
         text = f"{SEED}|{index}|{attempt}|{what}"
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) % choices
 
-    is_demo = index < DEMO_PEOPLE
+    is_demo = index < DEMO_PEOPLE or index >= SIZE
     first = FIRST_DEMO_BIRTH_DATE if is_demo else FIRST_BIRTH_DATE
     last = LAST_DEMO_BIRTH_DATE if is_demo else LAST_BIRTH_DATE
     if index == MINOR:
@@ -111,7 +125,7 @@ def _invent(index: int, *, attempt: int) -> Person:
         id_number=first_17 + check_character(first_17),
         birth_date=birth_date,
         sex="M" if is_man else "F",
-        # The last three digits hold the index, so no two share a number.
-        phone=f"139{draw('phone', 100_000):05d}{index:03d}",
+        # The third digit and the last three hold the index, so no two share a number.
+        phone=f"13{9 - index // 1000}{draw('phone', 100_000):05d}{index % 1000:03d}",
         is_living=index != DECEASED,
     )

@@ -48,6 +48,13 @@ class Register(Site):
             "refused": self._refused,
         }
 
+    def some_people(self, *, first: int, count: int) -> dict[str, Any]:
+        """People of the crowd by their places; raises ValueError for places nobody has."""
+        if not (first >= 0 and 1 <= count <= 100 and first + count <= population.CROWD_SIZE):
+            raise ValueError("no such places")
+        some = population.crowd()[first : first + count]
+        return {"people": [_shown(person) for person in some]}
+
     def demo_people(self) -> dict[str, Any]:
         """The people a demonstration may play, and the special cases by name."""
         everyone = population.people()
@@ -64,6 +71,9 @@ class Register(Site):
         }
 
     def _look_up(self, members: Mapping[str, Any]) -> dict[str, Any]:
+        is_grown = len(self._people) == population.CROWD_SIZE
+        if members["id_number"] not in self._people and not is_grown:
+            self._people = {person.id_number: person for person in population.crowd()}
         person = self._people.get(members["id_number"])
         if person is None or person.real_name != members["real_name"] or not person.is_living:
             return {"matched": False}

@@ -1,4 +1,4 @@
-"""The web server of the sandbox: checks, lets a site answer, signs, and spoils what the switch says."""
+"""Serves the sandbox: checks, lets a site answer, signs, and spoils what the switch says."""
 
 import asyncio
 import ipaddress
@@ -50,9 +50,7 @@ class Exchange:
             return await self._huge(request, fault)
         return await self._spoiled(request, body, fault)
 
-    async def _spoiled(
-        self, request: web.Request, body: bytes, fault: Fault
-    ) -> web.StreamResponse:
+    async def _spoiled(self, request: web.Request, body: bytes, fault: Fault) -> web.StreamResponse:
         question = self._question(request)
         earlier = self._last_signed
         answer = self._work(request, question, body)
@@ -126,9 +124,7 @@ class Exchange:
             return self._signed(question, answer.status, data), data
         return {**JSON, **answer.headers}, data
 
-    def _signed(
-        self, question: Question, status: int, data: bytes, **wrong: Any
-    ) -> dict[str, str]:
+    def _signed(self, question: Question, status: int, data: bytes, **wrong: Any) -> dict[str, str]:
         if not self.site.signs_answers:
             return dict(JSON)
         return dict(
@@ -141,13 +137,13 @@ class Exchange:
         self, question: Question, answer: Answer, variant: str
     ) -> tuple[dict[str, str], bytes]:
         data = json_bytes(dict(answer.members))
-        wrong: dict[str, Any] = {
+        ways: dict[str, dict[str, Any]] = {
             "old": {"created_ago_s": 600},
             "early": {"created_ago_s": -600},
             "key_id": {"key_id": "stranger-1"},
             "not_tied": {"is_tied": False},
-        }.get(variant, {})
-        headers = self._signed(question, answer.status, data, **wrong)
+        }
+        headers = self._signed(question, answer.status, data, **ways.get(variant, {}))
         if variant == "digest":
             data = data.replace(b"F", b"M") + b" "
         if variant == "flipped" and "Signature" in headers:
@@ -225,7 +221,13 @@ class Sandbox:
 
     async def _demo_people(self, request: web.Request) -> web.Response:
         _only_from_here(request)
-        return _json(self.register.demo_people())
+        if not request.query:
+            return _json(self.register.demo_people())
+        try:
+            first, count = int(request.query["from"]), int(request.query["count"])
+            return _json(self.register.some_people(first=first, count=count))
+        except (KeyError, ValueError):
+            return _json({"error": "malformed"}, status=400)
 
     async def _journal(self, request: web.Request) -> web.Response:
         _only_from_here(request)

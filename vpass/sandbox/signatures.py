@@ -1,4 +1,4 @@
-"""Checks the caller's signature and signs the answers, with a library V Pass itself does not use."""
+"""Checks the caller's signature and signs the answers, with a library V Pass does not use."""
 
 import re
 import time

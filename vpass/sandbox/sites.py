@@ -1,4 +1,4 @@
-"""What every site of the sandbox has: a name, its protocol routes, and answers to checked requests."""
+"""Says what a site of the sandbox is: a name, its protocol routes, answers to checked requests."""
 
 import hashlib
 import json
@@ -36,7 +36,7 @@ class Site(ABC):
     def answer(self, *, route: str, members: Mapping[str, Any]) -> Answer:
         """Does the work of a request whose signature is right, and answers it."""
 
-    def refused(self) -> None:
+    def refused(self) -> None:  # noqa: B027 (most sites do not count)
         """A request was turned away before it reached `answer`."""
 
 

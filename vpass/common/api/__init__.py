@@ -208,6 +208,8 @@ class Endpoint(APIView):
         if request.method not in self.allowed_methods:
             raise MethodNotAllowed(str(request.method))
         parsing.judge_body(self._http_request, max_bytes=self.max_bytes)
+        # Kept raw from the start: the digest of an idempotent request and the parser both want it.
+        _ = self._http_request.body
         self.perform_authentication(request)
         if self.signed_in:
             caller = request.user if isinstance(request.user, Caller) else None

@@ -1,5 +1,6 @@
 """Serializers that take nothing for granted: no unknown member, no number dressed as a text."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ _TEXT_FIELDS = (
     serializers.TimeField,
 )
 _ONE_LINE_BREAKERS = ("\t", "\n", "\r")
+_INTEGER = re.compile(r"-?[0-9]+")  # DRF would read "１", " 1" and "1.0" as well
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -52,6 +54,8 @@ class QuerySerializer(StrictSerializer):
                 errors[name] = [_detail("repeated")]
             elif not is_clean(data[name]):
                 errors[name] = [_detail("control_character")]
+            elif _is_integer(self.fields.get(name)) and not _INTEGER.fullmatch(data[name]):
+                errors[name] = [_detail("invalid")]
         if errors:
             raise serializers.ValidationError(errors)
         # DRF reads numbers from texts by itself; a plain dict keeps it from HTML form rules.
@@ -119,6 +123,10 @@ def _text_fault(field: serializers.Field[Any, Any, Any, Any], value: Any) -> str
     if not is_multiline and any(mark in value for mark in _ONE_LINE_BREAKERS):
         return "control_character"
     return None
+
+
+def _is_integer(field: serializers.Field[Any, Any, Any, Any] | None) -> bool:
+    return isinstance(field, serializers.IntegerField)
 
 
 def _detail(code: str) -> Any:

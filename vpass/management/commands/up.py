@@ -21,6 +21,7 @@ PAGES = (
     ("/counter/", "窗口 the counter"),
     ("/health/ready", "就绪 readiness"),
 )
+FOR_MACHINES = {"day", "terminal"}  # kept in the file, but nothing a person would type
 
 
 class Command(BaseCommand):
@@ -94,9 +95,12 @@ class Command(BaseCommand):
             raise StackFailure(f"{arguments[0]} failed; see {log}\n{tail}")
 
     def play_day_once(self, supervisor: Supervisor) -> None:
-        """Plays the citizen's day unless it has been played here before."""
+        """Plays the citizen's day unless it has been played here before.
+
+        Where a real register stands behind, there are no invented people to play it with.
+        """
         played = settings.STATE_DIR / "day-played"
-        if played.exists():
+        if played.exists() or os.environ.get("REGISTER_URL"):
             return
         self.say("The citizen's day:")
         if supervisor.run_command("day", show=True):
@@ -113,9 +117,9 @@ class Command(BaseCommand):
             self.say(f"  {supervisor.web_url}{path:<16}{title}")
         if logins.exists() and are_new:
             self.say(f"\nDemo log-ins (shown once, kept in {logins}):")
-            self.say(
-                json.dumps(json.loads(logins.read_text("utf-8")), ensure_ascii=False, indent=2)
-            )
+            for name, login in json.loads(logins.read_text("utf-8")).items():
+                if name not in FOR_MACHINES:
+                    self.say(f"  {name}: {json.dumps(login, ensure_ascii=False, indent=4)}")
         elif logins.exists():
             self.say(f"\nDemo log-ins: {logins}")
         self.say(f"Logs: {settings.STATE_DIR / 'log'}\nCtrl-C ends everything.")

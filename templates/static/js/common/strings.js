@@ -30,6 +30,9 @@ export const STRINGS = {
   ],
   "problem.unexpected": ["出现意外问题", "Something unexpected happened"],
   "next.unexpected": ["请稍后重试。", "Please try again later."],
+  "next.server.error": ["请稍后重试。", "Please try again in a while."],
+  "next.service.busy": ["请稍后重试。", "Please try again in a while."],
+  "next.service.unavailable": ["请稍后重试。", "Please try again in a while."],
   "next.limit.reached": ["次数过多，为保护您的安全已暂停。", "Too many tries; paused to keep you safe."],
   "next.register.unavailable": [
     "公安人口库暂时没有应答。您填写的内容没有丢失，请稍后再试。",

@@ -1,0 +1,7 @@
+"""Routes of the baselines."""
+
+from django.urls import path
+
+from tests.bench.baselines.views import DurableInsert
+
+urlpatterns = [path("insert", DurableInsert.as_view())]

@@ -1,0 +1,224 @@
+"""Measures `redeem`: codes verified over HTTP at a counter, against a trivial authenticated view.
+
+Both are served by Granian in the same way and write to the same database. A round measures one
+after the other, the next round in the other order. Proofs and codes are signed before each round.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import socket
+import statistics
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg2
+from django.db import connection
+
+from tests import city
+from tests.bench import load
+from tests.bench.baselines.views import TABLE
+from tests.bench.figures import Figure
+from vpass import embedded, processes
+from vpass.common import clock
+from vpass.common.api.authentication import staff_cookie_name
+from vpass.programs import ROOT
+from vpass.supervisor import Run, StackFailure, web_command
+
+CLIENTS = 8
+PHONES = 16
+ROUNDS = 10
+REQUESTS_A_ROUND = 200  # of each side
+SCANS = f"{city.COUNTER}/scans"
+INSERT = "/insert"
+
+
+class Cast:
+    """The clerks at their desks, and the phones whose codes they scan."""
+
+    def __init__(self) -> None:
+        at = clock.now()
+        hall = city.make_organisation("测速大厅", name_en="Bench Hall")
+        self.clerks = [
+            city.sign_in_clerk(
+                city.make_desk(hall, name=f"{number}号窗口"), username=f"bench-{number}", at=at
+            )
+            for number in range(CLIENTS)
+        ]
+        self.grants = [
+            city.make_phone(index, at=at).grant(at=at) for index in range(100, 100 + PHONES)
+        ]
+
+    def scans(self, count: int, url: str) -> list[list[bytes]]:
+        """`count` scans of a fresh code each, dealt to the clerks."""
+        return self._dealt(count, url + SCANS, path=SCANS)
+
+    def inserts(self, count: int, url: str) -> list[list[bytes]]:
+        """As many posts of the same shape to the baseline."""
+        return self._dealt(count, url + INSERT, path=INSERT)
+
+    def _dealt(self, count: int, url: str, *, path: str) -> list[list[bytes]]:
+        batches: list[list[bytes]] = [[] for _ in self.clerks]
+        for number in range(count):
+            turn = number % len(self.clerks)
+            clerk, grant = self.clerks[turn], self.grants[number % len(self.grants)]
+            body = {
+                "code": grant.code(clock.now()),
+                "purpose": city.PURPOSE,
+                "case_number": f"WF-{number}",
+            }
+            proof = city.key_proof(clerk.key, method="POST", path=path, token=clerk.token, htu=url)
+            headers = {
+                "Desk-Proof": proof,
+                "Cookie": f"{staff_cookie_name()}={clerk.token}",
+                "Idempotency-Key": secrets.token_hex(16),
+            }
+            batches[turn].append(load.written(url, headers=headers, body=json.dumps(body).encode()))
+        return batches
+
+
+def measure(run: Run, *, state_dir: Path) -> Figure:
+    """Requests a second, and the ratio to the baseline (the median of the rounds)."""
+    with psycopg2.connect(embedded.owner_url(state_dir)) as owner, owner.cursor() as cursor:
+        cursor.execute(TABLE)
+        cursor.execute("GRANT INSERT, SELECT ON bench_insert TO PUBLIC")
+    _require_durable()
+    cast = Cast()
+    with _baseline(state_dir) as other_url:
+        ours: list[load.Measured] = []
+        theirs: list[load.Measured] = []
+        signing_s = sending_s = 0.0
+        last_scan = last_insert = b""
+        for number in range(ROUNDS + 1):
+            started = time.process_time()
+            scans = cast.scans(REQUESTS_A_ROUND, run.web_url)
+            inserts = cast.inserts(REQUESTS_A_ROUND, other_url)
+            signed = time.process_time()
+            sides = [
+                lambda scans=scans: ours.append(
+                    load.send(run.web_url, scans, expected=b'"accepted"')
+                ),
+                lambda inserts=inserts: theirs.append(
+                    load.send(other_url, inserts, expected=b'"inserted"')
+                ),
+            ]
+            for side in sides if number % 2 else reversed(sides):
+                _let_rest()
+                side()
+            signing_s += signed - started
+            sending_s += time.process_time() - signed
+            last_scan, last_insert = scans[0][-1], inserts[0][-1]
+        _require_checked(run.web_url, last_scan)
+        _require_checked(other_url, last_insert)
+    _require_counted(ours, theirs)
+    ours, theirs = ours[1:], theirs[1:]  # the first round warms both up
+    ratios = [mine.rate / other.rate for mine, other in zip(ours, theirs, strict=True)]
+    return Figure(
+        name="redeem",
+        value=_rate(ours),
+        unit="requests/s",
+        ratio=statistics.median(ratios),
+        against="a trivial authenticated DRF view with one durable insert",
+        goal=0.35,
+        details={
+            "baseline_rate": round(_rate(theirs), 1),
+            "ratios": [round(ratio, 3) for ratio in ratios],
+            "requests_each": sum(each.requests for each in ours),
+            "connections": CLIENTS,
+            "signing_processor_s": round(signing_s, 2),
+            "sending_processor_s": round(sending_s, 2),
+        },
+    )
+
+
+def _rate(rounds: list[load.Measured]) -> float:
+    return sum(each.requests for each in rounds) / sum(each.seconds for each in rounds)
+
+
+@contextlib.contextmanager
+def _baseline(state_dir: Path) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    log = state_dir / "log" / "baseline.log"
+    metrics = state_dir / "metrics-baseline"
+    metrics.mkdir()
+    process = processes.spawn(
+        web_command("tests.bench.baselines.wsgi:application", port=str(port)),
+        log=log,
+        end_signal=signal.SIGTERM,
+        environ={
+            **os.environ,
+            "PUBLIC_URL": url,
+            "DJANGO_SETTINGS_MODULE": "tests.bench.baselines.settings",
+            "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+        },
+        folder=ROOT,
+    )
+    try:
+        if not processes.becomes_ready(process, lambda: _listens(url), within_s=20.0):
+            tail = log.read_text("utf-8", errors="replace")[-2000:]
+            raise StackFailure(f"the baseline does not start:\n{tail}")
+        yield url
+    finally:
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _listens(url: str) -> bool:
+    try:
+        with load.connect(url) as probe:
+            return load.answer_to(probe, load.written(url + INSERT, headers={}, body=b"{}"))[0] > 0
+    except (OSError, ValueError):
+        return False
+
+
+def _let_rest() -> None:
+    """Waits until the worker has nothing to do, so that no side pays for the other's events."""
+    with connection.cursor() as cursor:
+
+        def is_done() -> bool:
+            cursor.execute("SELECT NOT EXISTS (SELECT FROM common_outbox WHERE state = 'pending')")
+            return bool(cursor.fetchone()[0])
+
+        processes.wait_until(is_done, within_s=5.0)
+
+
+# What is measured has to be the real thing
+
+
+def _require_durable() -> None:
+    with connection.cursor() as cursor:
+        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+            cursor.execute(f"SHOW {setting}")
+            if cursor.fetchone()[0] != "on":
+                raise RuntimeError(f"{setting} is off")
+
+
+def _require_checked(url: str, used: bytes) -> None:
+    """A request sent before must be refused: its proof is used up."""
+    with load.connect(url) as again:
+        status, body = load.answer_to(again, used)
+    if status != 401 or b'"proof.replayed"' not in body:
+        raise RuntimeError(f"a used proof was answered {status}")
+
+
+def _require_counted(ours: list[load.Measured], theirs: list[load.Measured]) -> None:
+    sent = sum(each.requests for each in ours), sum(each.requests for each in theirs)
+    good = sum(each.good for each in ours), sum(each.good for each in theirs)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT (SELECT count(*) FROM identity_redemption), (SELECT count(*) FROM bench_insert)"
+        )
+        stored = tuple(cursor.fetchone())
+    if not sent == good == stored:
+        raise RuntimeError(f"sent {sent}, answered well {good}, stored {stored}")

@@ -1,0 +1,327 @@
+"""Every route × kind of caller × method: exactly one expected answer, and no route forgotten."""
+
+import json
+import re
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.urls import URLPattern, get_resolver
+
+from identity.models import AccessLine
+from tests import city
+from vpass import pages
+from vpass.common import clock, health
+from vpass.common.api import Endpoint
+from vpass.common.policy import ADMISSIONS, Audience
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+OPENAPI = Path(__file__).resolve().parents[2] / "docs" / "openapi.json"
+METHODS = ("get", "head", "post", "put", "patch", "delete", "options", "trace")
+NOBODY = str(uuid.UUID(int=1))
+
+# Routes which are no endpoints, each with what it is and what anybody gets.
+PLAIN: dict[str, tuple[Any, int]] = {
+    "phone/": (pages.PhonePage, 200),
+    "phone/manifest.webmanifest": (pages.PhoneManifest, 200),
+    "phone/service-worker.js": (pages.PhoneServiceWorker, 200),
+    "counter/": (pages.CounterPage, 200),
+    "health/live": (health.live, 200),
+    "health/ready": (health.ready, 200),
+    "metrics": (health.metrics, 401),
+}
+
+# What each kind of caller meets who does what the route's own callers do: in the order of CALLERS.
+# A status alone is a success; what is refused beyond the edge shows that the edge let it through.
+CALLERS = ("anonymous", "key", "resident 1", "resident 2", "staff", "terminal")
+Cell = tuple[int, str | None]
+NO_PROOF: Cell = (401, "proof.missing")
+UNKNOWN: Cell = (401, "caller.not_authenticated")
+UNSIGNED: Cell = (401, "signature.missing")
+OWN_ID_ONLY: Cell = (404, "object.not_found")
+INVALID: Cell = (400, "request.invalid")
+NO_KEY: Cell = (400, "idempotency.key_missing")
+LOW: Cell = (403, "caller.level_too_low")
+GOOD: Cell = (200, None)
+
+_R, _C, _T = "api/resident/v1/", "api/counter/v1/", "api/terminal/v1/"
+# Residents carry their proof in DPoP, desks theirs in Desk-Proof: neither opens the other's door.
+MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
+    ("get", ".well-known/vpass-keys.json"): (GOOD,) * 6,
+    ("get", _R + "me"): (UNKNOWN, UNKNOWN, GOOD, GOOD, UNKNOWN, UNKNOWN),
+    ("get", _R + "access-log"): (UNKNOWN, UNKNOWN, GOOD, GOOD, UNKNOWN, UNKNOWN),
+    ("get", _R + "access-log/<uuid:line_id>"): (
+        UNKNOWN, UNKNOWN, OWN_ID_ONLY, OWN_ID_ONLY, UNKNOWN, UNKNOWN,
+    ),
+    ("post", _R + "identity-proofs"): (UNKNOWN, UNKNOWN, NO_KEY, NO_KEY, UNKNOWN, UNKNOWN),
+    ("post", _R + "grants"): (UNKNOWN, UNKNOWN, LOW, NO_KEY, UNKNOWN, UNKNOWN),
+    ("post", _C + "scans"): (UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, NO_KEY, UNKNOWN),
+    ("get", _C + "sessions/current"): (UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, GOOD, UNKNOWN),
+    ("delete", _C + "sessions/current"): (
+        UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, (204, None), UNKNOWN,
+    ),
+    ("post", _T + "scans"): (UNSIGNED, UNSIGNED, UNSIGNED, UNSIGNED, UNSIGNED, NO_KEY),
+    # On their way in: the key alone is asked for, and a proof tied to a token is none of it.
+    ("post", _R + "enrolments"): (
+        NO_PROOF, INVALID, (401, "proof.invalid"), (401, "proof.invalid"), NO_PROOF, NO_PROOF,
+    ),
+    ("post", _R + "enrolments/<uuid:enrolment_id>/phone-proof"): (
+        NO_PROOF, INVALID, (401, "proof.invalid"), (401, "proof.invalid"), NO_PROOF, NO_PROOF,
+    ),
+    ("post", _R + "tokens"): (
+        NO_PROOF, INVALID, (401, "proof.invalid"), (401, "proof.invalid"), NO_PROOF, NO_PROOF,
+    ),
+    ("post", _C + "desk-keys"): (
+        NO_PROOF, NO_PROOF, NO_PROOF, NO_PROOF, (401, "proof.invalid"), NO_PROOF,
+    ),
+    ("post", _C + "sessions"): (
+        NO_PROOF, NO_PROOF, NO_PROOF, NO_PROOF, (401, "proof.invalid"), NO_PROOF,
+    ),
+}  # fmt: skip
+
+
+def routes() -> dict[str, Any]:
+    """Every route of the program, flattened, with its view."""
+    found: dict[str, Any] = {}
+    for pattern in get_resolver().url_patterns:
+        assert isinstance(pattern, URLPattern), "an include() hides routes from this test"
+        assert str(pattern.pattern) not in found, pattern
+        callback = pattern.callback
+        found[str(pattern.pattern)] = (
+            getattr(callback, "cls", None) or getattr(callback, "view_class", None) or callback
+        )
+    return found
+
+
+def endpoints() -> dict[str, type[Endpoint]]:
+    return {
+        route: view
+        for route, view in routes().items()
+        if isinstance(view, type) and issubclass(view, Endpoint)
+    }
+
+
+def offered(view: type[Endpoint]) -> list[str]:
+    found = [name for name in METHODS if hasattr(view, name) and name in view.http_method_names]
+    return [*found, "head"] if "get" in found else found  # Django answers HEAD where there is a GET
+
+
+def url(route: str) -> str:
+    return "/" + re.sub(r"<uuid:\w+>", NOBODY, route)
+
+
+@dataclass
+class Everybody:
+    """One caller of each kind, ready to send."""
+
+    senders: dict[str, Callable[..., Any]]
+
+    def send(self, who: str, method: str, route: str) -> Any:
+        body = {} if method in ("post", "put", "patch") else None
+        return self.senders[who](method.upper(), url(route), body)
+
+
+@pytest.fixture
+def everybody(
+    counter: city.DeskBrowser, kiosk: city.Machine, phone: city.Phone, at: datetime
+) -> Everybody:
+    return Everybody(
+        {
+            "anonymous": lambda method, path, body: city.send(method, path, body, {}),
+            "key": city.Phone().send,
+            "resident 1": city.make_phone(1, level=1, at=at).send,
+            "resident 2": phone.send,
+            "staff": counter.send,
+            "terminal": kiosk.send,
+        }
+    )
+
+
+# No route is forgotten
+
+
+def test_routes__each_an_endpoint_with_an_audience_or_named_here():
+    for route, view in routes().items():
+        if route in PLAIN:
+            assert view is PLAIN[route][0], route
+            continue
+        assert route in endpoints(), f"{route}: neither an Endpoint nor named in PLAIN"
+        assert isinstance(view.audience, Audience), route
+        assert bool(view.authentication_classes) == (view.audience is not Audience.PUBLIC), route
+        if route.startswith("api/"):
+            assert route.split("/")[1] == view.audience.value, route
+    assert set(PLAIN) <= set(routes())
+
+
+def test_matrix__has_a_line_for_each_route_and_method_and_no_other():
+    expected = {
+        (method, route)
+        for route, view in endpoints().items()
+        for method in offered(view)
+        if method not in ("head", "options")
+    }
+
+    assert set(MATRIX) == expected
+    assert all(len(cells) == len(CALLERS) for cells in MATRIX.values())
+
+
+def test_openapi__same_routes_and_methods():
+    described = json.loads(OPENAPI.read_text(encoding="utf-8"))["paths"]
+
+    assert {
+        (method, re.sub(r"\{(\w+)\}", r"<uuid:\1>", path).lstrip("/"))
+        for path, operations in described.items()
+        for method in operations
+    } == set(MATRIX)
+
+
+def test_audiences__each_has_an_admission():
+    assert set(ADMISSIONS) == set(Audience)
+
+
+# Every cell
+
+
+@pytest.mark.parametrize(("method", "route"), sorted(MATRIX))
+def test_access__each_kind_of_caller__the_expected_answer(
+    everybody: Everybody, method: str, route: str
+):
+    for who, (status, code) in zip(CALLERS, MATRIX[method, route], strict=True):
+        answer = everybody.send(who, method, route)
+
+        if code is None:
+            assert answer.status_code == status, (who, answer.content)
+        else:
+            assert city.problem(answer) == (status, code), who
+            assert (answer.status_code == 401) == ("WWW-Authenticate" in answer), who
+        if route != ".well-known/vpass-keys.json":
+            assert answer["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("route", sorted(endpoints()))
+def test_access__unlisted_method__405_for_everybody(everybody: Everybody, route: str):
+    listed = {name.upper() for name in offered(endpoints()[route])}
+
+    for method in METHODS:
+        if method.upper() in listed:
+            continue
+        for who in ("anonymous", "resident 2", "staff", "terminal"):
+            answer = everybody.send(who, method, route)
+            assert answer.status_code == 405, (method, who, answer.content)
+            assert set(answer["Allow"].split(", ")) == listed
+
+
+@pytest.mark.parametrize("route", sorted(PLAIN))
+def test_access__plain_route__anybody_gets_the_same(everybody: Everybody, route: str):
+    for who in ("anonymous", "key", "staff"):
+        assert everybody.send(who, "get", route).status_code == PLAIN[route][1]
+
+
+# Once inside: what is somebody else's
+
+
+def test_access_line__another_residents__as_if_there_were_none(
+    everybody: Everybody,
+    counter: city.DeskBrowser,
+    phone: city.Phone,
+    grant: city.HeldGrant,
+    at: datetime,
+):
+    counter.scan(grant.code(at))
+    line = AccessLine.objects.get()
+    stranger = city.make_phone(2, at=at)
+    path = f"{city.RESIDENT}/access-log/{line.id}"
+
+    own = phone.send("GET", path)
+    foreign = stranger.send("GET", path)
+    missing = stranger.send("GET", f"{city.RESIDENT}/access-log/{NOBODY}")
+
+    assert own.status_code == 200
+    assert own.json()["id"] == str(line.id)
+    assert city.problem(foreign) == city.problem(missing) == OWN_ID_ONLY
+    without_id = [{**each.json(), "request_id": ""} for each in (foreign, missing)]
+    assert without_id[0] == without_id[1]
+    assert stranger.send("GET", f"{city.RESIDENT}/access-log").json() == {"items": [], "next": None}
+
+
+def test_enrolment__begun_by_another_key__as_if_there_were_none(everybody: Everybody):
+    mine, stranger = city.Phone(), city.Phone()
+    started = mine.send("POST", f"{city.RESIDENT}/enrolments", {"phone": "13800000001"}).json()
+
+    answers = [
+        stranger.send(
+            "POST", f"{city.RESIDENT}/enrolments/{each}/phone-proof", {"one_time_code": "000000"}
+        )
+        for each in (started["enrolment_id"], NOBODY)
+    ]
+
+    assert [city.problem(each) for each in answers] == [OWN_ID_ONLY] * 2
+
+
+@pytest.mark.parametrize("change", ["device", "token", "closed"])
+def test_resident__no_longer_in_force__refused_with_the_next_request(
+    phone: city.Phone, at: datetime, change: str
+):
+    assert phone.send("GET", f"{city.RESIDENT}/me").status_code == 200
+    device = phone.device
+    if change == "device":
+        device.state = "frozen"
+        device.save(update_fields=["state"])
+    elif change == "token":
+        device.accesstoken_set.update(expires_at=at)
+    else:
+        type(device.resident).objects.update(state="closed")
+
+    assert city.problem(phone.send("GET", f"{city.RESIDENT}/me")) == (401, "token.unknown")
+
+
+@pytest.mark.parametrize(
+    "part", ["staff", "user", "desk", "organisation", "session", "expiry", "key"]
+)
+def test_staff__no_longer_in_force__refused_with_the_next_request(
+    counter: city.DeskBrowser, part: str
+):
+    path = f"{city.COUNTER}/sessions/current"
+    assert counter.send("GET", path).status_code == 200
+    expected = (401, "token.unknown")
+    desk, staff = counter.desk, counter.staff
+    match part:
+        case "staff":
+            type(staff).objects.update(state="suspended")
+        case "user":
+            type(staff.user).objects.update(is_active=False)
+        case "desk":
+            type(desk).objects.update(state="suspended")
+        case "organisation":
+            type(desk.organisation).objects.update(state="suspended")
+        case "session":
+            staff.staffsession_set.update(ended_at=clock.now())
+        case "expiry":
+            staff.staffsession_set.update(expires_at=clock.now())
+        case "key":
+            other = city.signing.public_point(city.signing.generate_p256())
+            type(desk).objects.update(key_point=other)
+            expected = (401, "proof.invalid")
+
+    assert city.problem(counter.send("GET", path)) == expected
+
+
+@pytest.mark.parametrize("part", ["key", "terminal", "organisation"])
+def test_terminal__no_longer_in_force__refused_with_the_next_request(
+    kiosk: city.Machine, part: str
+):
+    terminal = kiosk.terminal
+    match part:
+        case "key":
+            terminal.machinekey_set.update(state="retired")
+        case "terminal":
+            type(terminal).objects.update(state="suspended")
+        case "organisation":
+            type(terminal.organisation).objects.update(state="suspended")
+
+    assert city.problem(kiosk.scan("VP1:X")) == (401, "signature.key_unknown")

@@ -1,0 +1,125 @@
+"""The import contract of pyproject.toml holds, has no exceptions, and bites."""
+
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("vpass", "identity", "cards", "payments", "services")
+LINT = (
+    "import sys; from importlinter.cli import lint_imports_command;"
+    " sys.argv = ['lint-imports', '--no-cache']; lint_imports_command()"
+)
+
+
+def lint(folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", LINT],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin", "COLUMNS": "200"},
+    )
+
+
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program's modules in a folder where they may be spoilt."""
+    folder = tmp_path_factory.mktemp("program")
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("*.pyc"))
+    return folder
+
+
+def test_contracts__as_the_program_stands__all_kept():
+    done = lint(ROOT)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_contracts__no_exceptions():
+    linter = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+
+    assert linter["exclude_type_checking_imports"] is False
+    for contract in linter["contracts"]:
+        exceptions = {name for name in contract if "ignore" in name}
+        assert not exceptions, f"{contract['name']} has {exceptions}"
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "broken"),
+    [
+        ("vpass/common/clock.py", "import identity.states", "Each floor"),
+        ("vpass/common/clock.py", "import vpass.seed", "Each floor"),
+        ("identity/codes.py", "import cards", "Each floor"),
+        ("cards/__init__.py", "import payments", "Each floor"),
+        ("payments/__init__.py", "import services", "Each floor"),
+        ("identity/states.py", "import identity.models", "Inside identity"),
+        ("identity/models.py", "import identity.queries", "Inside identity"),
+        ("identity/queries.py", "import identity.keys", "Inside identity"),
+        ("identity/keys.py", "import identity.tasks", "Inside identity"),
+        ("identity/tasks.py", "import identity.api.public", "Inside identity"),
+        ("identity/stray.py", "", "Inside identity"),
+        ("cards/__init__.py", "import identity.api.public", "Only the routes"),
+        ("vpass/seed.py", "import identity.tasks", "Only the routes"),
+        ("vpass/seed.py", "import vpass.common.tasks", "Only the routes"),
+        ("identity/keys.py", "import cryptography.hazmat", "Cryptography"),
+        ("identity/devices.py", "import jwt", "Cryptography"),
+        ("vpass/seed.py", "import cbor2", "Cryptography"),
+        ("identity/code_format.py", "import django.conf", "The code's format"),
+        ("identity/code_claims.py", "import vpass.common.models", "The code's format"),
+        ("vpass/sandbox/sms.py", "import vpass.common.signing", "The sandbox"),
+        ("vpass/sandbox/sms.py", "import identity.states", "The sandbox"),
+        ("vpass/seed.py", "import vpass.sandbox.population", "Nothing of ours"),
+    ],
+)
+def test_contracts__one_wrong_import__broken(copied: Path, module: str, line: str, broken: str):
+    spoilt = copied / module
+    kept = spoilt.read_text() if spoilt.exists() else None
+    try:
+        spoilt.write_text(f"{kept or ''}\n{line}\n")
+        done = lint(copied)
+    finally:
+        if kept is None:
+            spoilt.unlink()
+        else:
+            spoilt.write_text(kept)
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    verdicts = [text for text in done.stdout.splitlines() if text.endswith("BROKEN")]
+    assert any(text.startswith(broken) for text in verdicts), done.stdout
+
+
+def test_code_format__in_a_process_of_its_own__loads_no_django():
+    script = (
+        "import sys, identity.code_format;"
+        "print(sorted(n for n in sys.modules"
+        " if n.partition('.')[0] in ('django', 'rest_framework', 'psycopg2', 'celery')))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
+        env={"PATH": "/usr/bin:/bin"},
+    )  # fmt: skip
+
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_modules__none_past_four_hundred_lines(package: str):
+    long = {
+        str(path.relative_to(ROOT)): count
+        for path in (ROOT / package).rglob("*.py")
+        if "migrations" not in path.parts
+        and (count := len(path.read_text(encoding="utf-8").splitlines())) > 400
+    }
+
+    assert long == {}

@@ -1,0 +1,51 @@
+"""The day's actors without a stack: their requests go through Django's test client."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from django.conf import settings
+from django.test import Client
+
+from tests.outside import OutsideWorld
+from vpass import seed
+from vpass.common import outbox
+from vpass.common.clock import now
+from vpass.day.memory import Memory
+from vpass.day.outside import Outside
+from vpass.day.play import Day, prepare
+from vpass.day.transport import Reply, read_json
+
+
+class ClientTransport:
+    """Calls the whole program, middleware included, in this process."""
+
+    def __init__(self) -> None:
+        self.public_url = settings.PUBLIC_URL
+
+    def send(
+        self, method: str, path: str, *, headers: Mapping[str, str], body: bytes = b""
+    ) -> Reply:
+        """See vpass.day.transport.Transport; an error inside the program is an answer too."""
+        others = {name: value for name, value in headers.items() if name.lower() != "content-type"}
+        answer = Client(raise_request_exception=False).generic(
+            method, path, body, content_type="application/json", headers=others
+        )
+        cookies = {name: cookie.value for name, cookie in answer.cookies.items()}
+        return Reply(answer.status_code, read_json(answer.content), cookies)
+
+
+def deliver() -> None:
+    """What the worker does in a stack."""
+    outbox.deliver_due(at=now())
+
+
+def prepare_day(sandbox: OutsideWorld, *, folder: Path) -> Day:
+    """A seeded city in the test's database, and the actors of a day in it."""
+    seed.fill_city(state_dir=folder, at=now())
+    return prepare(
+        transport=ClientTransport(),
+        outside=Outside(sandbox.url, wait=deliver),
+        memory=Memory.load(folder / "day.json"),
+        logins=json.loads((folder / seed.LOGINS).read_text("utf-8")),
+    )

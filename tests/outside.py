@@ -1,0 +1,87 @@
+"""The outside world for tests: one sandbox process a run, and the program pointed at it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pytest
+import requests
+from django.conf import settings
+
+from identity.register import http
+from vpass import processes
+from vpass.common import outbox, sms
+from vpass.common.clock import now
+from vpass.programs import ROOT
+
+
+@dataclass(frozen=True)
+class OutsideWorld:
+    """A running sandbox: the register and the SMS gateway, and the switch that breaks them."""
+
+    url: str
+
+    @cached_property
+    def people(self) -> list[dict[str, str]]:
+        """The demo people: real_name, id_number, phone."""
+        return self.read("/register/demo-people")["people"]
+
+    def read(self, path: str) -> Any:
+        """What the sandbox answers to a GET."""
+        return requests.get(self.url + path, timeout=10).json()
+
+    def breaks(self, site: str, mode: str, **options: Any) -> None:
+        """Make the next requests of a site ("register", "sms") go wrong; see vpass.sandbox."""
+        order = {"site": site, "mode": mode, **options}
+        requests.post(f"{self.url}/faults", json=order, timeout=10).raise_for_status()
+
+    def heals(self) -> None:
+        """Nothing is to go wrong any more, and the program forgets that it did."""
+        requests.delete(f"{self.url}/faults", timeout=10).raise_for_status()
+        http.population_register.cache_clear()
+        sms._gateway.cache_clear()
+
+    def last_message(self, phone: str) -> str:
+        """The newest text sent to a phone, after everything that is due has been delivered."""
+        outbox.deliver_due(at=now())
+        return self.read(f"/sms/v1/inbox/{phone}")["items"][0]["text"]
+
+
+@pytest.fixture(scope="session")
+def sandbox_process() -> Iterator[OutsideWorld]:
+    """The sandbox as a process of its own, for the whole run."""
+    folder = settings.STATE_DIR / "sandbox"
+    process = processes.spawn(
+        [sys.executable, "-m", "vpass.sandbox"],
+        log=settings.STATE_DIR / "log" / "sandbox.log",
+        end_signal=signal.SIGTERM,
+        environ={**os.environ, "VPASS_SANDBOX_DIR": str(folder), "VPASS_SANDBOX_PORT": "0"},
+        folder=ROOT,
+    )
+    note = folder / "sandbox.json"
+    try:
+        assert processes.becomes_ready(process, note.exists, within_s=20.0), "no sandbox"
+        yield OutsideWorld(json.loads(note.read_text("utf-8"))["url"])
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture
+def sandbox(sandbox_process: OutsideWorld, settings: Any) -> Iterator[OutsideWorld]:
+    """The outside world in good order, with register and SMS settings that lead to it."""
+    settings.REGISTER_URL = f"{sandbox_process.url}/register"
+    settings.SMS_URL = f"{sandbox_process.url}/sms"
+    sandbox_process.heals()
+    yield sandbox_process
+    sandbox_process.heals()

@@ -1,0 +1,289 @@
+"""Those who use the program: a resident's phone, a clerk at a counter, a kiosk.
+
+Each keeps what it would keep in life (keys, token, cookie, grant) and knows of the program only
+what docs/phone-proofs.md, docs/http-signatures.md and docs/code-format.md tell. Methods return the
+Reply as it came, refusals included, unless they say otherwise.
+"""
+
+import base64
+import hmac
+import json
+import secrets
+import struct
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import sha1, sha256
+from typing import Any
+
+from identity import code_format
+from vpass.common import clock, http_signatures, signing
+from vpass.common.encodings import b64url_decode, b64url_encode
+from vpass.common.http_signatures import Parts
+from vpass.day.transport import Reply, Transport, Unexpected
+
+RESIDENT = "/api/resident/v1"
+COUNTER = "/api/counter/v1"
+TERMINAL = "/api/terminal/v1"
+TOTP_STEP_S = 30
+
+_JSON = "application/json"
+
+
+def new_key() -> str:
+    """An idempotency key for a new piece of work."""
+    return str(uuid.uuid4())
+
+
+@dataclass
+class Phone:
+    """A resident's phone with its key; the app on it is the resident's to use."""
+
+    transport: Transport
+    key: signing.P256Private = field(default_factory=signing.generate_p256)
+    access_token: str | None = None
+    grant: bytes = b""
+    _grant_key: signing.P256Private = field(default_factory=signing.generate_p256)
+    _ahead: timedelta = timedelta()  # of the phone's clock, by which the server's is
+
+    def start_enrolment(self, *, phone: str) -> Reply:
+        """Asks for a one-time code to a phone number."""
+        return self._send("POST", "/enrolments", {"phone": phone}, signed_in=False)
+
+    def confirm_phone(self, *, enrolment_id: str, one_time_code: str) -> Reply:
+        """Gives the one-time code back; with success the phone is signed in at level 1."""
+        path = f"/enrolments/{enrolment_id}/phone-proof"
+        reply = self._send("POST", path, {"one_time_code": one_time_code}, signed_in=False)
+        return self._keep_token(reply)
+
+    def renew_token(self) -> Reply:
+        """Signs in again with the phone's key alone (RFC 7523)."""
+        thumbprint = signing.thumbprint(signing.jwk_of(self.key))
+        claims = {"iss": thumbprint, "sub": thumbprint, **self._request_claims("/tokens")}
+        assertion = signing.encode_jws(claims, self.key, typ="vpass-token+jwt")
+        reply = self._send("POST", "/tokens", {"assertion": assertion}, signed_in=False)
+        return self._keep_token(reply)
+
+    def prove_identity(self, *, real_name: str, id_number: str, key: str | None = None) -> Reply:
+        """Has the population register asked; `key` repeats an earlier request."""
+        body = {"real_name": real_name, "id_number": id_number}
+        return self._send("POST", "/identity-proofs", body, idempotency_key=key or new_key())
+
+    def me(self) -> Reply:
+        """The account as the resident sees it."""
+        return self._send("GET", "/me")
+
+    def fetch_grant(self) -> Reply:
+        """Asks for a day grant to a fresh key; with success the phone can show codes."""
+        fresh = signing.generate_p256()
+        claims = {"cnf": {"jwk": signing.jwk_of(fresh)}, **self._request_claims("/grants")}
+        signed = signing.encode_jws(claims, self.key, typ="vpass-grant+jwt")
+        reply = self._send("POST", "/grants", {"request": signed}, idempotency_key=new_key())
+        if reply.status == 201:
+            self.grant, self._grant_key = b64url_decode(reply.body["grant"]), fresh
+            self._ahead = datetime.fromisoformat(reply.body["server_time"]) - clock.now()
+        return reply
+
+    def show_code(
+        self, *, scenes: int = code_format.ALL_SCENES, clock_offset: timedelta = timedelta()
+    ) -> str:
+        """The text of a fresh code; `clock_offset` is by how much the phone's clock is wrong."""
+        if not self.grant:
+            raise Unexpected("this phone has no grant to make codes of")
+        at = clock.now() + self._ahead + clock_offset
+        return code_format.present(
+            self.grant,
+            private=self._grant_key,
+            issued_at=int(at.timestamp()),
+            scenes=scenes,
+            nonce=secrets.token_bytes(6),
+        )
+
+    def access_log(self) -> Reply:
+        """Who has looked at the resident's record, newest first."""
+        return self._send("GET", "/access-log")
+
+    def access_line(self, line_id: str) -> Reply:
+        """One line of the access log."""
+        return self._send("GET", f"/access-log/{line_id}")
+
+    def _keep_token(self, reply: Reply) -> Reply:
+        if reply.status == 200:
+            self.access_token = reply.body["access_token"]
+        return reply
+
+    def _request_claims(self, path: str) -> dict[str, Any]:
+        return {
+            "aud": self.transport.public_url + RESIDENT + path,
+            "iat": int((clock.now() + self._ahead).timestamp()),
+            "jti": secrets.token_urlsafe(18),
+        }
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        *,
+        signed_in: bool = True,
+        idempotency_key: str | None = None,
+    ) -> Reply:
+        headers = {}
+        token_hash = None
+        if signed_in:
+            if self.access_token is None:
+                raise Unexpected("this phone is not signed in")
+            headers["Authorization"] = f"DPoP {self.access_token}"
+            token_hash = b64url_encode(sha256(self.access_token.encode()).digest())
+        headers["DPoP"] = _proof(
+            self.key,
+            method=method,
+            url=self.transport.public_url + RESIDENT + path,
+            at=clock.now() + self._ahead,
+            token_hash=token_hash,
+        )
+        return _send_json(
+            self.transport, method, RESIDENT + path, headers, body, key=idempotency_key
+        )
+
+
+@dataclass
+class Clerk:
+    """A clerk with a password and an authenticator, at a desk whose browser holds a key."""
+
+    transport: Transport
+    desk_key: signing.P256Private
+    username: str
+    password: str
+    totp_secret: str  # base32, as in an authenticator's QR code
+    _cookie: str = ""
+    _session_hash: str = ""
+
+    def enrol_desk(self, *, enrolment_code: str) -> Reply:
+        """Makes this browser the desk that the administrator's code names."""
+        return self._send("POST", "/desk-keys", {"enrolment_code": enrolment_code}, signed_in=False)
+
+    def sign_in(self, *, at: datetime) -> Reply:
+        """Signs in with the one-time code of the moment `at`; with success the session is kept."""
+        body = {
+            "username": self.username,
+            "password": self.password,
+            "one_time_code": totp(self.totp_secret, at=at),
+        }
+        reply = self._send("POST", "/sessions", body, signed_in=False)
+        if reply.status == 201:
+            ((name, value),) = reply.cookies.items()
+            self._cookie = f"{name}={value}"
+            self._session_hash = reply.body["session_hash"]
+        return reply
+
+    def session(self) -> Reply:
+        """Who is signed in where, and for which purposes."""
+        return self._send("GET", "/sessions/current")
+
+    def scan(self, code: str, *, purpose: str, case_number: str, key: str | None = None) -> Reply:
+        """Scans a code; `key` repeats an earlier request, whose body must be the same."""
+        body = {"code": code, "purpose": purpose, "case_number": case_number}
+        return self._send("POST", "/scans", body, idempotency_key=key or new_key())
+
+    def sign_out(self) -> Reply:
+        """Ends the session at the server; a stolen cookie would stay here, and so does this one."""
+        return self._send("DELETE", "/sessions/current")
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        *,
+        signed_in: bool = True,
+        idempotency_key: str | None = None,
+    ) -> Reply:
+        if signed_in and not self._cookie:
+            raise Unexpected("this clerk is not signed in")
+        proof = _proof(
+            self.desk_key,
+            method=method,
+            url=self.transport.public_url + COUNTER + path,
+            at=clock.now(),
+            token_hash=self._session_hash if signed_in else None,
+        )
+        headers = {"Desk-Proof": proof}
+        if signed_in:
+            headers["Cookie"] = self._cookie
+        return _send_json(
+            self.transport, method, COUNTER + path, headers, body, key=idempotency_key
+        )
+
+
+@dataclass
+class Kiosk:
+    """A machine that scans codes by itself, known by an Ed25519 key."""
+
+    transport: Transport
+    key_id: str
+    private: signing.Ed25519Private
+
+    def scan(
+        self, code: str, *, purpose: str, case_number: str | None = None, key: str | None = None
+    ) -> Reply:
+        """Scans a code; the request is signed as RFC 9421 says."""
+        body = {"code": code, "purpose": purpose, "case_number": case_number}
+        raw = json.dumps(body, ensure_ascii=False).encode()
+        path = f"{TERMINAL}/scans"
+        headers = {"content-type": _JSON, "idempotency-key": key or new_key()}
+        headers |= http_signatures.sign_request(
+            Parts(
+                method="POST",
+                target_uri=self.transport.public_url + path,
+                headers=headers,
+                body=raw,
+            ),
+            key_id=self.key_id,
+            private=self.private,
+            algorithm="ed25519",
+            at=clock.now(),
+            nonce=secrets.token_urlsafe(18),
+        )
+        return self.transport.send("POST", path, headers=headers, body=raw)
+
+
+def totp(secret: str, *, at: datetime) -> str:
+    """The six digits an authenticator shows at a moment (RFC 6238, SHA-1, 30 s)."""
+    counter = struct.pack(">Q", int(at.timestamp()) // TOTP_STEP_S)
+    digest = hmac.digest(base64.b32decode(secret), counter, sha1)
+    place = digest[-1] & 0xF
+    number = struct.unpack(">I", digest[place : place + 4])[0] & 0x7FFFFFFF
+    return f"{number % 10**6:06d}"
+
+
+def _proof(
+    private: signing.P256Private, *, method: str, url: str, at: datetime, token_hash: str | None
+) -> str:
+    claims = {
+        "jti": secrets.token_urlsafe(18),
+        "htm": method,
+        "htu": url,
+        "iat": int(at.timestamp()),
+    }
+    if token_hash is not None:
+        claims["ath"] = token_hash
+    return signing.encode_jws(claims, private, typ="dpop+jwt", jwk=signing.jwk_of(private))
+
+
+def _send_json(
+    transport: Transport,
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    body: dict[str, Any] | None,
+    *,
+    key: str | None,
+) -> Reply:
+    raw = b""
+    if body is not None:
+        headers["Content-Type"] = _JSON
+        raw = json.dumps(body, ensure_ascii=False).encode()
+    if key is not None:
+        headers["Idempotency-Key"] = key
+    return transport.send(method, path, headers=headers, body=raw)

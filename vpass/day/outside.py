@@ -1,0 +1,91 @@
+"""The sandbox as the day's people see it: who lives here, what phones receive, what breaks."""
+
+import re
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from vpass.day.transport import Unexpected
+
+TIMEOUT_S = 5.0
+MESSAGE_WITHIN_S = 20.0
+
+_ONE_TIME_CODE = re.compile(r"\b[0-9]{6}\b", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Person:
+    """An invented person whom the register knows, with a phone number."""
+
+    real_name: str
+    id_number: str
+    phone: str
+
+
+def _pause() -> None:
+    time.sleep(0.1)
+
+
+class Outside:
+    """The sandbox at `url`; `wait` passes the time while a message is on its way."""
+
+    def __init__(self, url: str, *, wait: Callable[[], object] = _pause) -> None:
+        self._url = url
+        self._wait = wait
+
+    def person(self, place: int) -> Person:
+        """The person at this place of the crowd; raises Unexpected when there is none."""
+        answer = self._ask("GET", f"/register/demo-people?from={place}&count=1")
+        return Person(**answer["people"][0])
+
+    def message_ids(self, phone: str) -> set[str]:
+        """The messages that have arrived at a phone."""
+        return {item["message_id"] for item in self._inbox(phone)}
+
+    def one_time_code(self, phone: str, *, seen: Collection[str]) -> str:
+        """The six digits of the first message which is not among the `seen` ones.
+
+        Raises Unexpected when none arrives in time.
+        """
+        end = time.monotonic() + MESSAGE_WITHIN_S
+        while time.monotonic() < end:
+            for item in self._inbox(phone):
+                if item["message_id"] in seen:
+                    continue
+                found = _ONE_TIME_CODE.search(item["text"])
+                if found is None:
+                    raise Unexpected("a message without a one-time code")
+                return found[0]
+            self._wait()
+        raise Unexpected(f"no message within {MESSAGE_WITHIN_S:g} s")
+
+    @contextmanager
+    def register_down(self) -> Iterator[None]:
+        """For the length of the block the population register breaks every connection."""
+        order = {"site": "register", "mode": "reset", "count": 100}
+        self._ask("POST", "/faults", json=order)
+        try:
+            yield
+        finally:
+            self._ask("DELETE", "/faults")
+
+    def _inbox(self, phone: str) -> list[dict[str, str]]:
+        items: list[dict[str, str]] = self._ask("GET", f"/sms/v1/inbox/{phone}")["items"]
+        return items
+
+    def _ask(self, method: str, path: str, **options: Any) -> Any:
+        try:
+            with requests.Session() as session:
+                session.trust_env = False
+                answer = session.request(method, self._url + path, timeout=TIMEOUT_S, **options)
+        except requests.RequestException as error:
+            raise Unexpected(
+                f"the sandbox does not answer: {type(error).__name__}; without it there is no day"
+            ) from error
+        if answer.status_code != 200:
+            raise Unexpected(f"the sandbox answered {answer.status_code} to {method}")
+        return answer.json()
