@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import connection
 from django.db.models import OuterRef, QuerySet, Subquery
@@ -26,8 +27,9 @@ WITH used AS (
     SELECT CASE WHEN NOT EXISTS (SELECT FROM used) THEN 'code.already_used'
                 ELSE %(reason)s::text END AS reason
 ), line AS (
-    INSERT INTO identity_accessline (id, resident_id, organisation_id, desk_id, terminal_id, staff_id,
-                                     scene, purpose, case_number, fields, outcome, reason, at)
+    INSERT INTO identity_accessline (id, resident_id, organisation_id, desk_id, terminal_id,
+                                     staff_id, scene, purpose, case_number, fields, outcome,
+                                     reason, at)
     SELECT %(line_id)s, %(resident)s, %(organisation)s, %(desk)s, %(terminal)s, %(staff)s,
            %(scene)s, %(purpose)s, %(case_number)s,
            CASE WHEN reason IS NULL THEN %(fields)s::text[] ELSE '{}' END,
@@ -57,12 +59,12 @@ class Use:
 def write_use(use: Use, *, event: str, at: datetime) -> tuple[bool, str | None]:
     """Use the code up, write the holder's line and tell the event's consumers, in one statement.
 
-    Returns whether the use is accepted, and else the reason code: `code.already_used` for every caller
-    but the first, whatever else there is to refuse.
+    Returns whether the use is accepted, and else the reason code: `code.already_used` for every
+    caller but the first, whatever else there is to refuse.
     """
     caller, line_id = use.caller, uuid7(at)
     consumers = outbox.consumers_of(event)
-    values = {
+    values: dict[str, Any] = {
         "jti": use.jti,
         "handle": bytes(use.grant.handle),
         "scanner": caller.scope,

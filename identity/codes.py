@@ -1,4 +1,5 @@
-"""Gives phones their day grants, and redeems the codes they show: once, anywhere, for any purpose."""
+"""Gives phones their day grants, and redeems the codes they show: once, anywhere, for any
+purpose."""
 
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -10,8 +11,9 @@ from identity import code_format, disclosure, keys, queries
 from identity.access_log import Use, write_use
 from identity.code_format import Code, CodeError, GrantClaims
 from identity.models import Device, Grant
+from identity.residents import AccountSuspended
 from vpass.common import limits
-from vpass.common.callers import Caller
+from vpass.common.callers import Caller, required
 from vpass.common.encodings import b64url_encode
 from vpass.common.errors import DomainError
 from vpass.common.idempotency import IdempotencyKey, find_answer, once
@@ -41,14 +43,6 @@ class GrantRequestInvalid(DomainError):
     code = "grant.request_invalid"
     status = 422
     title_zh = "授权请求签名无效"
-
-
-class AccountSuspended(DomainError):
-    """This account is suspended."""
-
-    code = "account.suspended"
-    status = 403
-    title_zh = "账户已暂停使用"
 
 
 class ScanRefused(DomainError):
@@ -181,10 +175,10 @@ def issue_grant(
 ) -> GrantIssued:
     """Sign a grant of 24 hours for a fresh key of the caller's phone.
 
-    `request_jws` is signed by the device's key: typ `vpass-grant+jwt`, `aud` the URL of this route, `iat`
-    at most 60 s old, `jti`, and `cnf` {"jwk": the fresh public key}, which must not be the device's own,
-    so that no two days of one phone can be linked. Raises GrantRequestInvalid, AccountSuspended,
-    limits.LimitReached (48 grants a day).
+    `request_jws` is signed by the device's key: typ `vpass-grant+jwt`, `aud` the URL of this route,
+    `iat` at most 60 s old, `jti`, and `cnf` {"jwk": the fresh public key}, which must not be the
+    device's own, so that no two days of one phone can be linked. Raises GrantRequestInvalid,
+    AccountSuspended, limits.LimitReached (48 grants a day).
     """
     try:
         limits.spend(GRANTS_PER_DAY, f"device:{caller.device_id}", at=at)
@@ -197,7 +191,7 @@ def issue_grant(
     with once(idempotency_key, at=at) as claim:
         if claim.answer is not None:
             return GrantIssued(**claim.answer)
-        device = Device.objects.select_related("resident").get(id=caller.device_id)
+        device = Device.objects.select_related("resident").get(id=required(caller.device_id))
         if device.resident.state != "active":
             raise AccountSuspended
         fresh = _read_grant_request(request_jws, device=device, at=at)
@@ -243,13 +237,14 @@ def redeem_code(
 ) -> Scan:
     """Use a shown code up, and answer with what this scanner may see of its holder.
 
-    A genuine code counts as used whatever comes of it: a scanner that was refused has still seen it.
-    The use is written to the holder's access log, refused ones too. The same caller with the same
-    idempotency key gets the same answer again. Raises a ScanRefused.
+    A genuine code counts as used whatever comes of it: a scanner that was refused has still seen
+    it. The use is written to the holder's access log, refused ones too. The same caller with the
+    same idempotency key gets the same answer again. Raises a ScanRefused.
     """
     with once(idempotency_key, at=at) as claim:
         if claim.answer is None:
-            # Judged behind the claim: a repeat gets its answer also when the code has expired since.
+            # Judged behind the claim: a repeat gets its answer also when the code has expired
+            # since.
             shown = _read_genuine(code, at=at)
             claim.answer = _redeem(
                 shown, caller=caller, purpose=purpose, case_number=case_number, at=at
@@ -310,9 +305,7 @@ def _redeem(
     return asdict(scan)
 
 
-def _refusal(
-    found: queries.GrantFound, shown: Code, *, caller: Caller, at: datetime
-) -> str | None:
+def _refusal(found: queries.GrantFound, shown: Code, *, caller: Caller, at: datetime) -> str | None:
     grant = found.grant
     if grant.ended_at is not None or grant.device.state != "active":
         return CodeRevoked.code

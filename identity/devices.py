@@ -73,9 +73,9 @@ def issue_token(*, device: Device, at: datetime) -> TokenIssued:
 def renew_token(*, assertion: str, thumbprint: str, at: datetime) -> TokenIssued:
     """Give a device a new access token for an assertion signed by its key (RFC 7523 section 3).
 
-    The assertion is a JWS, typ `vpass-token+jwt`, with `iss` and `sub` = the key's thumbprint, `aud` = the
-    token endpoint's URL, `iat` at most 60 s old, and a `jti` that is good once. `thumbprint` is the key
-    which proved the request itself. Raises AssertionRefused.
+    The assertion is a JWS, typ `vpass-token+jwt`, with `iss` and `sub` = the key's thumbprint,
+    `aud` = the token endpoint's URL, `iat` at most 60 s old, and a `jti` that is good once.
+    `thumbprint` is the key which proved the request itself. Raises AssertionRefused.
     """
     device = (
         Device.objects.select_related("resident")
@@ -107,7 +107,8 @@ def renew_token(*, assertion: str, thumbprint: str, at: datetime) -> TokenIssued
 
 
 def find_resident_caller(token_hash: bytes, at: datetime) -> KnownCaller | None:
-    """Return whose token this is, in one statement; None when it is unknown, lapsed, or its device isn't active."""
+    """Return whose token this is, in one statement; None when it is unknown, lapsed, or its device
+    isn't active."""
     token = (
         AccessToken.objects.select_related("device__resident")
         .exclude(device__resident__state="closed")

@@ -45,17 +45,19 @@ ATTRIBUTES: dict[str, Callable[[Resident, date], Value]] = {
 def disclose(*, resident: Resident, attributes: Sequence[str], at: datetime) -> dict[str, Value]:
     """Return the named attributes of a resident; None stands for one that is not known (yet).
 
-    Raises KeyError for a name that no attribute has: entitlements are checked when they are written.
+    Raises KeyError for a name that no attribute has: entitlements are checked when they are
+    written.
     """
     day = city_date(at)
     return {name: ATTRIBUTES[name](resident, day) for name in attributes}
 
 
 def pseudonym(*, resident_id: uuid.UUID, organisation_id: uuid.UUID | None) -> str:
-    """Return the name by which one organisation, and no other, knows a resident: 43 base64url characters.
+    """Return the name by which one organisation, and no other, knows a resident: 43 base64url
+    characters.
 
-    It is an HMAC-SHA256 over both ids under the city's pairwise key, so two organisations can't compare.
-    A caller without an organisation has no right to a name: ValueError.
+    It is an HMAC-SHA256 over both ids under the city's pairwise key, so two organisations can't
+    compare. A caller without an organisation has no right to a name: ValueError.
     """
     if organisation_id is None:
         raise ValueError("only organisations know people by a pseudonym")

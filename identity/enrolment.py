@@ -1,4 +1,5 @@
-"""Takes a person from a phone number to a proven identity: level 1 by one-time code, level 2 by the register."""
+"""Takes a person from a phone number to a proven identity: level 1 by one-time code, level 2 by the
+register."""
 
 import hmac
 import re
@@ -14,8 +15,9 @@ from identity import devices, states
 from identity.history import change_state
 from identity.models import Enrolment, Resident
 from identity.register import PopulationRegister
+from identity.residents import AccountSuspended
 from vpass.common import clock, idempotency, limits, outbox, sms
-from vpass.common.callers import Caller
+from vpass.common.callers import Caller, required
 from vpass.common.errors import DomainError, NotFound
 from vpass.common.idempotency import IdempotencyKey
 from vpass.common.sealed_fields import lookup_hash
@@ -31,7 +33,9 @@ PROOFS_PER_DAY = limits.Limit("identity_proof.day", maximum=5, per=timedelta(day
 ONE_TIME_CODE_DUE = "identity.one_time_code_due"
 
 _PHONE = re.compile(r"1[3-9][0-9]{9}")
-_NAME = re.compile(r"[㐀-鿿\U00020000-\U0003ffffA-Za-z]([㐀-鿿\U00020000-\U0003ffffA-Za-z· ]{0,48}[㐀-鿿\U00020000-\U0003ffffA-Za-z])")
+# Han characters and Latin letters; between the first and the last also a dot or a space.
+_LETTERS = "㐀-鿿\U00020000-\U0003ffffA-Za-z"
+_NAME = re.compile(f"[{_LETTERS}][{_LETTERS}· ]{{0,48}}[{_LETTERS}]")
 
 
 class PhoneInvalid(DomainError):
@@ -99,7 +103,8 @@ class IdentityProven(DomainError):
 
 
 def start_enrolment(*, public: P256Public, thumbprint: str, phone: str, at: datetime) -> Enrolment:
-    """Begin with a phone number and the key that proved the request; a one-time code goes out by SMS.
+    """Begin with a phone number and the key that proved the request; a one-time code goes out by
+    SMS.
 
     The answer is the same whether or not the number has an account. Raises PhoneInvalid and
     limits.LimitReached (one code a minute, ten a day for each number).
@@ -124,10 +129,11 @@ def start_enrolment(*, public: P256Public, thumbprint: str, phone: str, at: date
 def confirm_phone(
     *, enrolment_id: uuid.UUID, thumbprint: str, one_time_code: str, at: datetime
 ) -> devices.TokenIssued:
-    """Make a level 1 account of an enrolment whose one-time code came back, and bind the phone's key.
+    """Make a level 1 account of an enrolment whose one-time code came back, and bind the phone's
+    key.
 
-    Raises NotFound for an enrolment that this key didn't begin, EnrolmentOver, CodeWrong (each wrong
-    try counts; the fifth ends the enrolment), PhoneTaken, devices.DeviceTaken.
+    Raises NotFound for an enrolment that this key didn't begin, EnrolmentOver, CodeWrong (each
+    wrong try counts; the fifth ends the enrolment), PhoneTaken, devices.DeviceTaken.
     """
     actor = f"device:{thumbprint}"
     with transaction.atomic():
@@ -146,9 +152,7 @@ def confirm_phone(
             # A savepoint: a refusal undoes the work, but never gives the try back.
             with transaction.atomic():
                 issued = _open_account(enrolment, one_time_code=one_time_code, at=at)
-                change_state(
-                    enrolment, "phone_proven", table=states.ENROLMENT, actor=actor, at=at
-                )
+                change_state(enrolment, "phone_proven", table=states.ENROLMENT, actor=actor, at=at)
                 return issued
         except DomainError as error:
             refusal = error
@@ -168,9 +172,9 @@ def prove_identity(
 ) -> int:
     """Raise a resident to level 2 when the register says that name and ID number belong together.
 
-    Returns the level reached. The register is asked outside any transaction; a retry with the same key
-    is answered without asking again. Raises IdentityFormInvalid, limits.LimitReached (five tries a day),
-    IdentityNotMatched, IdentityTaken, IdentityProven, and the register's own errors.
+    Returns the level reached. The register is asked outside any transaction; a retry with the same
+    key is answered without asking again. Raises IdentityFormInvalid, limits.LimitReached (five
+    tries a day), IdentityNotMatched, IdentityTaken, IdentityProven, and the register's own errors.
     """
     if (answer := idempotency.find_answer(idempotency_key)) is not None:
         return int(answer["level"])
@@ -190,7 +194,8 @@ def prove_identity(
 
 
 def send_one_time_code(event: outbox.Event) -> None:
-    """Hand the one-time code of a new enrolment to the SMS gateway; an outbox consumer that calls out.
+    """Hand the one-time code of a new enrolment to the SMS gateway; an outbox consumer that calls
+    out.
 
     A code that has lapsed, or was used meanwhile, isn't sent any more.
     """
@@ -208,9 +213,7 @@ def send_one_time_code(event: outbox.Event) -> None:
     )
 
 
-def _open_account(
-    enrolment: Enrolment, *, one_time_code: str, at: datetime
-) -> devices.TokenIssued:
+def _open_account(enrolment: Enrolment, *, one_time_code: str, at: datetime) -> devices.TokenIssued:
     if not hmac.compare_digest(enrolment.one_time_code.encode(), one_time_code.encode()):
         raise CodeWrong(tries_left=TRIES - enrolment.tries)
     phone = enrolment.phone
@@ -233,7 +236,9 @@ def _open_account(
 def _take_identity(
     caller: Caller, real_name: str, id_number: str, census_id: str, *, at: datetime
 ) -> int:
-    resident = Resident.objects.select_for_update().get(id=caller.resident_id)
+    resident = Resident.objects.select_for_update().get(id=required(caller.resident_id))
+    if resident.state != "active":
+        raise AccountSuspended
     if resident.level >= 2:
         raise IdentityProven
     resident.real_name, resident.id_number = real_name, id_number
@@ -249,7 +254,8 @@ def _take_identity(
 
 
 def _is_id_number(text: str) -> bool:
-    """Whether form, birth date and check digit (GB 11643-1999) are right; the register decides the rest."""
+    """Whether form, birth date and check digit (GB 11643-1999) are right; the register decides the
+    rest."""
     if not re.fullmatch(r"[1-9][0-9]{16}[0-9X]", text):
         return False
     try:

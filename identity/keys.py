@@ -28,7 +28,9 @@ from vpass.common.signing import (
 KEY_SET_CACHE = timedelta(minutes=5)  # how long a scanner may keep the key set
 PUBLISH_AHEAD = KEY_SET_CACHE + timedelta(hours=24)
 SIGNS_FOR = timedelta(days=30)
-KEEP_AFTER = timedelta(hours=24) + KEY_SET_CACHE + timedelta(minutes=1)  # the longest grant, and skew
+KEEP_AFTER = (
+    timedelta(hours=24) + KEY_SET_CACHE + timedelta(minutes=1)
+)  # the longest grant, and skew
 RELOAD_AT_MOST_EVERY = timedelta(minutes=1)
 
 _PUBLISHED = ("next", "current", "previous")
@@ -43,7 +45,8 @@ class CitySigner:
 
 
 class _KnownKeys:
-    """The published keys as this process last read them; an unknown id is looked up once a minute at most."""
+    """The published keys as this process last read them; an unknown id is looked up once a minute
+    at most."""
 
     def __init__(self) -> None:
         self.signer: CitySigner | None = None
@@ -73,15 +76,16 @@ def current_signer(*, at: datetime) -> CitySigner:
     if _known.signer is None:
         rotate(at=at)
         _known.reload(at)
-    assert _known.signer is not None
+    if _known.signer is None:
+        raise RuntimeError("a rotation always leaves a current key")
     return _known.signer
 
 
 def verification_key(key_id: bytes, *, at: datetime) -> P256Public | None:
     """Return the public key of a 4-byte id, or None when it isn't published (any more).
 
-    The process keeps what it read for `KEY_SET_CACHE`; an id it doesn't know makes it read again, at
-    most once a minute.
+    The process keeps what it read for `KEY_SET_CACHE`; an id it doesn't know makes it read again,
+    at most once a minute.
     """
     if _known.is_older_than(KEY_SET_CACHE, at) or (
         key_id not in _known.public and _known.is_older_than(RELOAD_AT_MOST_EVERY, at)
@@ -91,7 +95,8 @@ def verification_key(key_id: bytes, *, at: datetime) -> P256Public | None:
 
 
 def public_key_set() -> dict[str, list[dict[str, Any]]]:
-    """Return the published keys as a JWK Set (RFC 7517), the next one included; `kid` is 8 hex digits."""
+    """Return the published keys as a JWK Set (RFC 7517), the next one included; `kid` is 8 hex
+    digits."""
     keys = SigningKey.objects.filter(state__in=_PUBLISHED).order_by("published_at")
     return {
         "keys": [
@@ -111,7 +116,8 @@ def rotate(*, at: datetime) -> None:
     """Take every step of the key's life that is due; safe to run at any time and twice.
 
     previous → retired after `KEEP_AFTER`; next → current (and current → previous) once the next one
-    has been published for `PUBLISH_AHEAD` and the current one has signed for `SIGNS_FOR`; then a new next.
+    has been published for `PUBLISH_AHEAD` and the current one has signed for `SIGNS_FOR`; then a
+    new next.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('identity.keys.rotate'))")
@@ -121,7 +127,7 @@ def rotate(*, at: datetime) -> None:
         change_state(previous, "retired", table=states.SIGNING_KEY, actor="rotation", at=at)
         del keys["previous"]
     if "current" not in keys:
-        _activate(keys.pop("next", None) or _make_key(at), at=at)
+        _activate(keys.pop("next") if "next" in keys else _make_key(at), at=at)
     elif _is_due(keys["current"], keys.get("next"), at) and "previous" not in keys:
         keys["current"].superseded_at = at
         keys["current"].save(update_fields=["superseded_at"])

@@ -36,7 +36,8 @@ class Organisation(models.Model):
 
 
 class Desk(models.Model):
-    """A counter's desk; its browser holds an enrolled key, so a stolen password alone opens nothing."""
+    """A counter's desk; its browser holds an enrolled key, so a stolen password alone opens
+    nothing."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organisation = models.ForeignKey(Organisation, models.PROTECT)
@@ -114,6 +115,19 @@ class StaffSession(models.Model):
     ended_at = models.DateTimeField(null=True)
 
 
+# The names an entitlement may hold; `disclosure` says what each of them shows.
+ATTRIBUTES = [
+    "real_name",
+    "id_number",
+    "id_last4",
+    "birth_date",
+    "sex",
+    "over_18",
+    "over_65",
+    "phone",
+]
+
+
 class Entitlement(models.Model):
     """What an organisation may see in a scene for a purpose: names of attributes and predicates."""
 
@@ -128,7 +142,10 @@ class Entitlement(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["organisation", "scene", "purpose"], name="entitlement_once"
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(attributes__contained_by=ATTRIBUTES), name="entitlement_known"
+            ),
         ]
 
 
@@ -247,7 +264,8 @@ class Redemption(models.Model):
 
 
 class AccessLine(models.Model):
-    """One use of a code or look at a record, as its holder may read it. Append-only, names of fields only."""
+    """One use of a code or look at a record, as its holder may read it. Append-only, names of
+    fields only."""
 
     class Outcome(models.TextChoices):
         ACCEPTED = "accepted"

@@ -34,7 +34,8 @@ class DeskKeyTaken(DomainError):
 
 
 def issue_desk_code(*, desk: Desk, actor: str, at: datetime) -> str:
-    """Return a code of 16 letters and digits by which one browser may become this desk, once within 7 days."""
+    """Return a code of 16 letters and digits by which one browser may become this desk, once within
+    7 days."""
     text = "".join(secrets.choice(_DESK_CODE_ALPHABET) for _ in range(16))
     with transaction.atomic():
         DeskEnrolment.objects.create(
@@ -76,7 +77,8 @@ def enrol_desk(*, enrolment_code: str, proof: KeyProof, at: datetime) -> Desk:
 
 
 def find_machine_caller(key_id: str, at: datetime) -> KnownCaller | None:
-    """Return the terminal which signs with this key, in one statement; None when any part is suspended."""
+    """Return the terminal which signs with this key, in one statement; None when any part is
+    suspended."""
     key = (
         MachineKey.objects.select_related("terminal")
         .filter(

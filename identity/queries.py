@@ -7,12 +7,13 @@ from django.db import connection
 from django.db.models import Subquery
 
 from identity.models import Entitlement, Grant
-from vpass.common.callers import Caller
+from vpass.common.callers import Caller, required
 
 
 @dataclass(frozen=True)
 class GrantFound:
-    """A grant with device and resident; `attributes` is None where the asking caller isn't entitled."""
+    """A grant with device and resident; `attributes` is None where the asking caller isn't
+    entitled."""
 
     grant: Grant
     attributes: list[str] | None
@@ -33,7 +34,7 @@ def next_status_index() -> int:
 def find_grant(handle: bytes, *, caller: Caller, purpose: str) -> GrantFound | None:
     """Return the grant of a handle as a scanner needs it, with what the scanner may see."""
     entitled = Entitlement.objects.filter(
-        organisation_id=caller.organisation_id, scene=caller.scene, purpose=purpose
+        organisation_id=required(caller.organisation_id), scene=caller.scene, purpose=purpose
     )
     grant = (
         Grant.objects.select_related("resident", "device")

@@ -1,10 +1,20 @@
-"""Shows residents their own account, with nothing in it that a glance over the shoulder could steal."""
+"""Shows residents their own account, with nothing in it that a glance over the shoulder could
+steal."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
 from identity.models import Device
-from vpass.common.callers import Caller
+from vpass.common.callers import Caller, required
+from vpass.common.errors import DomainError
+
+
+class AccountSuspended(DomainError):
+    """This account is suspended."""
+
+    code = "account.suspended"
+    status = 403
+    title_zh = "账户已暂停使用"
 
 
 @dataclass(frozen=True)
@@ -21,7 +31,7 @@ class Account:
 
 def my_account(*, caller: Caller) -> Account:
     """Return the caller's account and the phone it calls with."""
-    device = Device.objects.select_related("resident").get(id=caller.device_id)
+    device = Device.objects.select_related("resident").get(id=required(caller.device_id))
     resident = device.resident
     return Account(
         level=resident.level,
@@ -34,5 +44,5 @@ def my_account(*, caller: Caller) -> Account:
 
 
 def mask_name(name: str) -> str:
-    """Return a name with all but its last character hidden, as banks show it: 张小明 becomes **明."""
+    """Return a name with all but its last character hidden: 张小明 becomes **明."""
     return "*" * (len(name) - 1) + name[-1]

@@ -1,4 +1,5 @@
-"""Lets counter staff in: password and one-time code, at a desk whose browser holds an enrolled key."""
+"""Lets counter staff in: password and one-time code, at a desk whose browser holds an enrolled
+key."""
 
 import secrets
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from django_otp import match_token
 
 from identity.models import Desk, Entitlement, StaffSession
 from vpass.common import audit, key_proofs, limits
-from vpass.common.callers import Caller, KnownCaller
+from vpass.common.callers import Caller, KnownCaller, required
 from vpass.common.errors import DomainError, NotAuthenticated
 from vpass.common.signing import VerificationKey
 
@@ -97,7 +98,9 @@ def sign_out(*, caller: Caller, token: str, at: datetime) -> None:
     """End the caller's session; what was signed in with it is refused from now on."""
     with transaction.atomic():
         StaffSession.objects.filter(
-            token_hash=key_proofs.token_hash(token), staff_id=caller.staff_id, ended_at=None
+            token_hash=key_proofs.token_hash(token),
+            staff_id=required(caller.staff_id),
+            ended_at=None,
         ).update(ended_at=at)
         audit.record(
             actor=f"staff:{caller.staff_id}",
@@ -109,7 +112,8 @@ def sign_out(*, caller: Caller, token: str, at: datetime) -> None:
 
 
 def current_session(*, token: str) -> StaffSession:
-    """Return the session of a token that has just been authenticated, with desk and organisation."""
+    """Return the session of a token that has just been authenticated, with desk and
+    organisation."""
     return StaffSession.objects.select_related("staff__user", "desk__organisation").get(
         token_hash=key_proofs.token_hash(token)
     )
@@ -118,14 +122,15 @@ def current_session(*, token: str) -> StaffSession:
 def purposes_at(desk: Desk) -> list[Entitlement]:
     """Return the purposes for which this desk may look at records, with the attributes of each."""
     return list(
-        Entitlement.objects.filter(
-            organisation_id=desk.organisation_id, scene=desk.scene
-        ).order_by("purpose")
+        Entitlement.objects.filter(organisation_id=desk.organisation_id, scene=desk.scene).order_by(
+            "purpose"
+        )
     )
 
 
 def find_staff_caller(session_hash: bytes, at: datetime) -> KnownCaller | None:
-    """Return who is signed in where, in one statement; None when anything of it is suspended or over."""
+    """Return who is signed in where, in one statement; None when anything of it is suspended or
+    over."""
     session = (
         StaffSession.objects.select_related("staff", "desk")
         .filter(

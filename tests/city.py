@@ -1,4 +1,5 @@
-"""A small city for tests: its organisations, people, phones, scanners, and how each of them calls."""
+"""A small city for tests: its organisations, people, phones, scanners, and how each of them
+calls."""
 
 import json
 import secrets

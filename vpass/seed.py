@@ -1,4 +1,4 @@
-"""Fills a small city to work with: the same names every time, and log-ins that are new at every installation."""
+"""Fills a small city to work with: the same names every time, with fresh log-ins."""
 
 import base64
 import json
@@ -29,7 +29,7 @@ _HOSPITAL_PURPOSES = [
 
 
 def fill_city(*, state_dir: Path, at: datetime) -> None:
-    """Make the demo organisations, desks, staff and terminal, once; write their log-ins to `demo.json`.
+    """Make the demo organisations, desks, staff and terminal, once, with their log-ins.
 
     A city that has its organisations already is left as it is.
     """
@@ -77,9 +77,7 @@ def _organisation(
     name_en: str,
     purposes: list[tuple[str, str, str, list[str]]],
 ) -> Organisation:
-    made = Organisation.objects.create(
-        parent=parent, kind=kind, name_zh=name_zh, name_en=name_en
-    )
+    made = Organisation.objects.create(parent=parent, kind=kind, name_zh=name_zh, name_en=name_en)
     for code, purpose_zh, purpose_en, attributes in purposes:
         Entitlement.objects.create(
             organisation=made,

@@ -1,4 +1,4 @@
-"""Every setting in one file, each value from the environment, with working defaults for all but secrets.
+"""Every setting, from the environment, with working defaults for all but secrets.
 
 Without `DATABASE_URL` the program is in embedded mode: PostgreSQL, Redis and all secrets live under
 the state directory (`.local/` of the checkout, or `VPASS_STATE_DIR`) and are made at first start.
@@ -74,7 +74,7 @@ DATABASE_OWNER_URL = os.environ.get("DATABASE_OWNER_URL") or (
 
 
 def database(url: str) -> dict[str, object]:
-    """Django's dictionary for a PostgreSQL URL; a `host` in the query names a Unix socket's folder."""
+    """Django's dictionary for a PostgreSQL URL; `host` in the query is a Unix socket's folder."""
     parts = urlsplit(url)
     query = dict(item.partition("=")[::2] for item in parts.query.split("&") if item)
     host = unquote(query.pop("host", "")) or parts.hostname or ""
@@ -153,7 +153,9 @@ WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
-SECURE_SSL_REDIRECT = False  # an API refuses plain http instead of redirecting; the site's proxy does
+SECURE_SSL_REDIRECT = (
+    False  # an API refuses plain http instead of redirecting; the site's proxy does
+)
 SECURE_HSTS_SECONDS = 31_536_000 if IS_HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = IS_HTTPS
 SECURE_HSTS_PRELOAD = IS_HTTPS

@@ -30,9 +30,7 @@ urlpatterns = [
     path(".well-known/vpass-keys.json", public.KeySet.as_view()),
     # Residents' phones
     path(f"{_RESIDENT}enrolments", resident.Enrolments.as_view()),
-    path(
-        f"{_RESIDENT}enrolments/<uuid:enrolment_id>/phone-proof", resident.PhoneProofs.as_view()
-    ),
+    path(f"{_RESIDENT}enrolments/<uuid:enrolment_id>/phone-proof", resident.PhoneProofs.as_view()),
     path(f"{_RESIDENT}tokens", resident.Tokens.as_view()),
     path(f"{_RESIDENT}identity-proofs", resident.IdentityProofs.as_view()),
     path(f"{_RESIDENT}me", resident.Me.as_view()),

@@ -57,9 +57,7 @@ def _asked(value: object) -> OpenApiExample:
 
 
 def _answered(value: object, status: int = 200) -> OpenApiExample:
-    return OpenApiExample(
-        "Answer", value=value, response_only=True, status_codes=[str(status)]
-    )
+    return OpenApiExample("Answer", value=value, response_only=True, status_codes=[str(status)])
 
 
 ENROLMENT = [

@@ -13,6 +13,7 @@ from identity.models import AccessLine
 from identity.register import http
 from vpass.common import limits
 from vpass.common.api import Audience, Endpoint, StrictSerializer, describes, page_serializer
+from vpass.common.callers import required
 from vpass.common.errors import NotFound
 from vpass.common.signing import public_from_point
 
@@ -198,6 +199,7 @@ class IdentityProofs(Endpoint):
             enrolment.IdentityNotMatched,
             enrolment.IdentityTaken,
             enrolment.IdentityProven,
+            residents.AccountSuspended,
             limits.LimitReached,
             register.RegisterUnavailable,
             register.RegisterAnswerInvalid,
@@ -246,7 +248,7 @@ class Grants(Endpoint):
         request=GrantRequest,
         answers={201: GrantAnswer},
         idempotent=True,
-        problems=[codes.GrantRequestInvalid, codes.AccountSuspended, limits.LimitReached],
+        problems=[codes.GrantRequestInvalid, residents.AccountSuspended, limits.LimitReached],
         examples=examples.GRANT,
     )
     def post(self, request: Request) -> Response:
@@ -270,7 +272,7 @@ class AccessLog(Endpoint):
     )
     def get(self, request: Request) -> Response:
         """List who looked, where, when, why and at which fields; newest first."""
-        lines = access_log.lines_of(resident_id=self.caller.resident_id)
+        lines = access_log.lines_of(resident_id=required(self.caller.resident_id))
         return self.page(lines, render=_line, order=("-id",))
 
 
@@ -283,7 +285,9 @@ class AccessLogLine(Endpoint):
     def get(self, request: Request, line_id: UUID) -> Response:
         """Show one line; another resident's is answered as if there were none."""
         return Response(
-            _line(access_log.line_of(resident_id=self.caller.resident_id, line_id=line_id))
+            _line(
+                access_log.line_of(resident_id=required(self.caller.resident_id), line_id=line_id)
+            )
         )
 
 

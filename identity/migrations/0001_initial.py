@@ -284,6 +284,10 @@ class Migration(migrations.Migration):
             model_name='accessline',
             index=models.Index(fields=['resident', '-id'], name='access_line_of_resident'),
         ),
+        migrations.AddConstraint(
+            model_name='entitlement',
+            constraint=models.CheckConstraint(condition=models.Q(('attributes__contained_by', ['real_name', 'id_number', 'id_last4', 'birth_date', 'sex', 'over_18', 'over_65', 'phone'])), name='entitlement_known'),
+        ),
         migrations.RunSQL(
             "CREATE SEQUENCE identity_status_index AS bigint MINVALUE 0 START 0",
             "DROP SEQUENCE identity_status_index",

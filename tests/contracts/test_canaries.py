@@ -1,4 +1,5 @@
-"""Planted names, numbers and tokens go through every flow, and stand nowhere in clear afterwards."""
+"""Planted names, numbers and tokens go through every flow, and stand nowhere in clear
+afterwards."""
 
 import base64
 import json

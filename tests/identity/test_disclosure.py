@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from identity import disclosure
-from identity.models import Resident
+from identity.models import ATTRIBUTES, Resident
 from tests import city
 from vpass.sandbox.population import check_character
 from vpass.seed import _HALL_PURPOSES, _HOSPITAL_PURPOSES
@@ -122,3 +122,7 @@ def test_pseudonym__by_organisation_and_resident__steady_and_unlinkable():
     assert swapped not in names
     with pytest.raises(ValueError, match="only organisations"):
         disclosure.pseudonym(resident_id=residents[0], organisation_id=None)
+
+
+def test_attributes__database_and_disclosure__know_the_same_names():
+    assert sorted(disclosure.ATTRIBUTES) == sorted(ATTRIBUTES)

@@ -1,4 +1,5 @@
-"""The city's keys live in order: published before they sign, kept until what they signed has lapsed."""
+"""The city's keys live in order: published before they sign, kept until what they signed has
+lapsed."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -42,6 +42,13 @@ class Caller:
         return f"{self.kind}:{self.id}"
 
 
+def required(id_: UUID | None) -> UUID:
+    """An id that callers of the route's kind always have; raises TypeError when it is missing."""
+    if id_ is None:
+        raise TypeError("a caller of another kind")
+    return id_
+
+
 @dataclass(frozen=True, kw_only=True)
 class KnownCaller:
     """A caller as a resolver finds it, with the key it has yet to prove."""

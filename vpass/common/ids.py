@@ -6,7 +6,7 @@ from datetime import datetime
 
 
 def uuid7(at: datetime) -> uuid.UUID:
-    """Return a UUID version 7 for the aware moment `at`: 48 bits of Unix milliseconds, then 74 random bits.
+    """Return a UUID version 7: 48 bits of Unix milliseconds of `at`, then 74 random bits.
 
     Source: RFC 9562 section 5.7.
     """

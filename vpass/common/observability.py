@@ -134,20 +134,20 @@ def _tell(request: HttpRequest, status: int, seconds: float) -> None:
 # Tasks carry the id of the request that rang for them
 
 
-@before_task_publish.connect  # type: ignore[untyped-decorator]
+@before_task_publish.connect
 def _send_request_id(headers: dict[str, Any] | None = None, **_: Any) -> None:
     if headers is not None and request_id():
         headers[_TASK_HEADER] = request_id()
 
 
-@task_prerun.connect  # type: ignore[untyped-decorator]
+@task_prerun.connect
 def _restore_request_id(task: Any = None, **_: Any) -> None:
     carried = getattr(getattr(task, "request", None), _TASK_HEADER, None)
     is_fit = isinstance(carried, str) and _REQUEST_ID.fullmatch(carried)
     _request_id.set(str(carried) if is_fit else new_request_id())
 
 
-@task_postrun.connect  # type: ignore[untyped-decorator]
+@task_postrun.connect
 def _forget_request_id(**_: Any) -> None:
     _request_id.set("")
 
@@ -270,7 +270,7 @@ def metrics_text(*collectors: Collector) -> bytes:
     else:
         own = b""
         asked = CollectorRegistry()
-        multiprocess.MultiProcessCollector(asked)  # type: ignore[no-untyped-call]
+        multiprocess.MultiProcessCollector(asked)
     for collector in collectors:
         asked.register(collector)
     return own + generate_latest(asked)

@@ -228,7 +228,7 @@ class AudienceSchema(AutoSchema):
         return ADMISSIONS[self._audience].credential
 
 
-class ResidentScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class ResidentScheme(OpenApiAuthenticationExtension):
     """How a resident's app authenticates."""
 
     target_class = "vpass.common.api.authentication.ResidentAuthentication"
@@ -243,7 +243,7 @@ class ResidentScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped
         }
 
 
-class StaffScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class StaffScheme(OpenApiAuthenticationExtension):
     """How staff authenticate."""
 
     target_class = "vpass.common.api.authentication.StaffAuthentication"
@@ -259,7 +259,7 @@ class StaffScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-ca
         }
 
 
-class MachineScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class MachineScheme(OpenApiAuthenticationExtension):
     """How machines authenticate."""
 
     target_class = "vpass.common.api.authentication.MachineAuthentication"
@@ -275,14 +275,14 @@ class MachineScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-
         }
 
 
-class KeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class KeyScheme(OpenApiAuthenticationExtension):
     """How phones and desks show their key before they have a token or session."""
 
     target_class = "vpass.common.api.authentication.KeyAuthentication"
     match_subclasses = True
 
     def __init__(self, target: Any) -> None:
-        super().__init__(target)  # type: ignore[no-untyped-call]
+        super().__init__(target)
         self.name = "key_" + target.proof_header.lower().replace("-", "_")
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
