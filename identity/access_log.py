@@ -74,7 +74,7 @@ def write_use(use: Use, *, event: str, at: datetime) -> tuple[bool, str | None]:
         "resident": str(use.grant.resident_id),
         "organisation": _text(caller.organisation_id),
         "desk": _text(caller.desk_id),
-        "terminal": str(caller.id) if caller.kind == "terminal" else None,
+        "terminal": str(caller.id) if caller.staff_id is None else None,
         "staff": _text(caller.staff_id),
         "scene": caller.scene,
         "purpose": use.purpose,

@@ -1,5 +1,4 @@
-"""Gives phones their day grants, and redeems the codes they show: once, anywhere, for any
-purpose."""
+"""Gives phones their day grants, and redeems the codes they show: once, anywhere."""
 
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -10,7 +9,7 @@ from django.conf import settings
 from identity import code_format, disclosure, keys, queries
 from identity.access_log import Use, write_use
 from identity.code_format import Code, CodeError, GrantClaims
-from identity.models import Device, Grant
+from identity.models import Device, Grant, Resident
 from identity.residents import AccountSuspended
 from vpass.common import limits
 from vpass.common.callers import Caller, required
@@ -161,6 +160,15 @@ class GrantIssued:
 
 
 @dataclass(frozen=True)
+class CodeUse:
+    """What came of using a code up: its holder, or the problem code of the refusal."""
+
+    resident: Resident | None = None
+    attributes: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
 class Scan:
     """What an accepted scan tells its scanner: a pairwise pseudonym and the entitled fields."""
 
@@ -245,7 +253,7 @@ def redeem_code(
         if claim.answer is None:
             # Judged behind the claim: a repeat gets its answer also when the code has expired
             # since.
-            shown = _read_genuine(code, at=at)
+            shown = read_genuine(code, at=at)
             claim.answer = _redeem(
                 shown, caller=caller, purpose=purpose, case_number=case_number, at=at
             )
@@ -254,8 +262,11 @@ def redeem_code(
     return Scan(**claim.answer)
 
 
-def _read_genuine(text: str, *, at: datetime) -> Code:
-    """Check all that needs no row: form, city, key, time, both signatures."""
+def read_genuine(text: str, *, at: datetime) -> Code:
+    """Read a code and check all that needs no row: form, city, key, time, both signatures.
+
+    Raises a ScanRefused.
+    """
     try:
         shown = code_format.read_code(text)
         is_ours = shown.grant.issuer == settings.CITY
@@ -270,15 +281,23 @@ def _read_genuine(text: str, *, at: datetime) -> Code:
     return shown
 
 
-def _redeem(
-    shown: Code, *, caller: Caller, purpose: str, case_number: str | None, at: datetime
-) -> dict[str, Any]:
+def use_code(
+    *,
+    caller: Caller,
+    shown: Code,
+    purpose: str,
+    case_number: str | None,
+    at: datetime,
+) -> CodeUse:
+    """Use a genuine code up inside the caller's transaction: two statements.
+
+    Another floor which does something with the code in the same transaction (a payment) calls this;
+    `shown` comes of `read_genuine`. The line in the holder's access log is written either way.
+    """
     found = queries.find_grant(shown.grant.handle, caller=caller, purpose=purpose)
     if found is None:
-        return {"reason": CodeRevoked.code}
-    reason = _refusal(found, shown, caller=caller, at=at)
+        return CodeUse(reason=CodeRevoked.code)
     attributes = found.attributes or []
-    resident = found.grant.resident
     is_accepted, reason = write_use(
         Use(
             jti=shown.jti,
@@ -287,25 +306,34 @@ def _redeem(
             purpose=purpose,
             case_number=case_number,
             fields=attributes,
-            reason=reason,
+            reason=_refusal(found, shown, caller=caller),
         ),
         event=CODE_REDEEMED,
         at=at,
     )
     if not is_accepted:
-        return {"reason": reason}
+        return CodeUse(reason=reason)
+    return CodeUse(resident=found.grant.resident, attributes=tuple(attributes))
+
+
+def _redeem(
+    shown: Code, *, caller: Caller, purpose: str, case_number: str | None, at: datetime
+) -> dict[str, Any]:
+    use = use_code(caller=caller, shown=shown, purpose=purpose, case_number=case_number, at=at)
+    if use.resident is None:
+        return {"reason": use.reason}
     scan = Scan(
         holder=disclosure.pseudonym(
-            resident_id=resident.id, organisation_id=caller.organisation_id
+            resident_id=use.resident.id, organisation_id=required(caller.organisation_id)
         ),
-        level=resident.level,
-        fields=disclosure.disclose(resident=resident, attributes=attributes, at=at),
+        level=use.resident.level,
+        fields=disclosure.disclose(resident=use.resident, attributes=use.attributes, at=at),
         redeemed_at=at.isoformat(),
     )
     return asdict(scan)
 
 
-def _refusal(found: queries.GrantFound, shown: Code, *, caller: Caller, at: datetime) -> str | None:
+def _refusal(found: queries.GrantFound, shown: Code, *, caller: Caller) -> str | None:
     grant = found.grant
     if grant.ended_at is not None or grant.device.state != "active":
         return CodeRevoked.code

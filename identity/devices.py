@@ -107,8 +107,7 @@ def renew_token(*, assertion: str, thumbprint: str, at: datetime) -> TokenIssued
 
 
 def find_resident_caller(token_hash: bytes, at: datetime) -> KnownCaller | None:
-    """Return whose token this is, in one statement; None when it is unknown, lapsed, or its device
-    isn't active."""
+    """Return whose token this is, in one statement; None unless token and device are in force."""
     token = (
         AccessToken.objects.select_related("device__resident")
         .exclude(device__resident__state="closed")

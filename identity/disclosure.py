@@ -53,8 +53,7 @@ def disclose(*, resident: Resident, attributes: Sequence[str], at: datetime) -> 
 
 
 def pseudonym(*, resident_id: uuid.UUID, organisation_id: uuid.UUID | None) -> str:
-    """Return the name by which one organisation, and no other, knows a resident: 43 base64url
-    characters.
+    """Return the name by which one organisation knows a resident: 43 base64url characters.
 
     It is an HMAC-SHA256 over both ids under the city's pairwise key, so two organisations can't
     compare. A caller without an organisation has no right to a name: ValueError.

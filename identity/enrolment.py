@@ -1,5 +1,4 @@
-"""Takes a person from a phone number to a proven identity: level 1 by one-time code, level 2 by the
-register."""
+"""Takes a person from a phone number to a proven identity, level by level."""
 
 import hmac
 import re
@@ -103,8 +102,7 @@ class IdentityProven(DomainError):
 
 
 def start_enrolment(*, public: P256Public, thumbprint: str, phone: str, at: datetime) -> Enrolment:
-    """Begin with a phone number and the key that proved the request; a one-time code goes out by
-    SMS.
+    """Begin with a phone number and the key that proved the request; a code goes out by SMS.
 
     The answer is the same whether or not the number has an account. Raises PhoneInvalid and
     limits.LimitReached (one code a minute, ten a day for each number).
@@ -129,8 +127,7 @@ def start_enrolment(*, public: P256Public, thumbprint: str, phone: str, at: date
 def confirm_phone(
     *, enrolment_id: uuid.UUID, thumbprint: str, one_time_code: str, at: datetime
 ) -> devices.TokenIssued:
-    """Make a level 1 account of an enrolment whose one-time code came back, and bind the phone's
-    key.
+    """Make a level 1 account when the one-time code comes back, and bind the phone's key.
 
     Raises NotFound for an enrolment that this key didn't begin, EnrolmentOver, CodeWrong (each
     wrong try counts; the fifth ends the enrolment), PhoneTaken, devices.DeviceTaken.
@@ -194,8 +191,7 @@ def prove_identity(
 
 
 def send_one_time_code(event: outbox.Event) -> None:
-    """Hand the one-time code of a new enrolment to the SMS gateway; an outbox consumer that calls
-    out.
+    """Hand an enrolment's one-time code to the SMS gateway: an outbox consumer that calls out.
 
     A code that has lapsed, or was used meanwhile, isn't sent any more.
     """
@@ -254,8 +250,7 @@ def _take_identity(
 
 
 def _is_id_number(text: str) -> bool:
-    """Whether form, birth date and check digit (GB 11643-1999) are right; the register decides the
-    rest."""
+    """Whether form, birth date and check digit are right (GB 11643-1999)."""
     if not re.fullmatch(r"[1-9][0-9]{16}[0-9X]", text):
         return False
     try:

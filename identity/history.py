@@ -11,8 +11,7 @@ from vpass.common.states import EdgeTable
 def change_state(
     row: models.Model, to_state: str, *, table: EdgeTable, actor: str, at: datetime
 ) -> None:
-    """Move `row.state` to `to_state` and record who did it; call it with the row locked, inside a
-    transaction.
+    """Move `row.state` and record who did it; call it with the row locked, in a transaction.
 
     Raises states.IllegalTransition when the table has no such edge.
     """

@@ -45,8 +45,7 @@ class CitySigner:
 
 
 class _KnownKeys:
-    """The published keys as this process last read them; an unknown id is looked up once a minute
-    at most."""
+    """The published keys as this process last read them."""
 
     def __init__(self) -> None:
         self.signer: CitySigner | None = None
@@ -95,8 +94,7 @@ def verification_key(key_id: bytes, *, at: datetime) -> P256Public | None:
 
 
 def public_key_set() -> dict[str, list[dict[str, Any]]]:
-    """Return the published keys as a JWK Set (RFC 7517), the next one included; `kid` is 8 hex
-    digits."""
+    """Return the published keys, the next one too, as a JWK Set (RFC 7517)."""
     keys = SigningKey.objects.filter(state__in=_PUBLISHED).order_by("published_at")
     return {
         "keys": [

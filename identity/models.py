@@ -20,6 +20,7 @@ class Organisation(models.Model):
         HALL = "hall"
         DEPARTMENT = "department"
         MERCHANT = "merchant"
+        BANK = "bank"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     parent = models.ForeignKey("self", models.PROTECT, null=True, blank=True)
@@ -36,8 +37,7 @@ class Organisation(models.Model):
 
 
 class Desk(models.Model):
-    """A counter's desk; its browser holds an enrolled key, so a stolen password alone opens
-    nothing."""
+    """A counter's desk; its browser holds a key, so a stolen password alone opens nothing."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organisation = models.ForeignKey(Organisation, models.PROTECT)
@@ -76,6 +76,15 @@ class Terminal(models.Model):
 
     class Meta:
         constraints = [states.REGISTRATION.sql_check("state", "terminal_state")]
+
+
+class TerminalEnrolment(models.Model):
+    """A code, good once and for a short time, by which a machine enrols the key it made itself."""
+
+    code_hash = models.BinaryField(primary_key=True, max_length=32)
+    terminal = models.ForeignKey(Terminal, models.CASCADE)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
 
 
 class MachineKey(models.Model):
@@ -264,8 +273,7 @@ class Redemption(models.Model):
 
 
 class AccessLine(models.Model):
-    """One use of a code or look at a record, as its holder may read it. Append-only, names of
-    fields only."""
+    """One use of a code, as its holder may read it: names of fields only. Append-only."""
 
     class Outcome(models.TextChoices):
         ACCEPTED = "accepted"

@@ -5,16 +5,21 @@ from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 
-from identity.models import Desk, DeskEnrolment, MachineKey
+from identity import states
+from identity.history import change_state
+from identity.models import Desk, DeskEnrolment, MachineKey, Terminal, TerminalEnrolment
 from vpass.common import audit, key_proofs
 from vpass.common.callers import Caller, KnownCaller
 from vpass.common.errors import DomainError
 from vpass.common.key_proofs import KeyProof
 from vpass.common.signing import VerificationKey
 
-DESK_CODE_LIFE = timedelta(days=7)
+CODE_LIFE = timedelta(days=7)
 # Without 0, 1, I and O, which a clerk would mistype.
-_DESK_CODE_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+_CODE_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+
+# What the machines of these organisations may call; all others are terminals.
+_MACHINE_KINDS = {"merchant": "merchant", "bank": "bank"}
 
 
 class DeskCodeRefused(DomainError):
@@ -33,13 +38,28 @@ class DeskKeyTaken(DomainError):
     title_zh = "该浏览器已登记为其他窗口"
 
 
+class TerminalCodeRefused(DomainError):
+    """The enrolment code of this machine is unknown, used or out of date."""
+
+    code = "terminal.code_refused"
+    status = 422
+    title_zh = "终端登记码无效、已使用或已过期"
+
+
+class TerminalKeyTaken(DomainError):
+    """This key belongs to a machine already."""
+
+    code = "terminal.key_taken"
+    status = 409
+    title_zh = "该密钥已登记为其他终端"
+
+
 def issue_desk_code(*, desk: Desk, actor: str, at: datetime) -> str:
-    """Return a code of 16 letters and digits by which one browser may become this desk, once within
-    7 days."""
-    text = "".join(secrets.choice(_DESK_CODE_ALPHABET) for _ in range(16))
+    """Return 16 letters and digits by which one browser may become this desk, within 7 days."""
+    text = _new_code()
     with transaction.atomic():
         DeskEnrolment.objects.create(
-            code_hash=key_proofs.token_hash(text), desk=desk, expires_at=at + DESK_CODE_LIFE
+            code_hash=key_proofs.token_hash(text), desk=desk, expires_at=at + CODE_LIFE
         )
         audit.record(
             actor=actor, action="desk.code_issued", subject=f"desk:{desk.id}", detail={}, at=at
@@ -76,11 +96,72 @@ def enrol_desk(*, enrolment_code: str, proof: KeyProof, at: datetime) -> Desk:
     return Desk.objects.select_related("organisation").get(id=desk.id)
 
 
+def issue_terminal_code(*, terminal: Terminal, actor: str, at: datetime) -> str:
+    """Return 16 letters and digits by which a machine may enrol its key, within 7 days."""
+    text = _new_code()
+    with transaction.atomic():
+        TerminalEnrolment.objects.create(
+            code_hash=key_proofs.token_hash(text), terminal=terminal, expires_at=at + CODE_LIFE
+        )
+        audit.record(
+            actor=actor,
+            action="terminal.code_issued",
+            subject=f"terminal:{terminal.id}",
+            detail={},
+            at=at,
+        )
+    return text
+
+
+def enrol_terminal(*, enrolment_code: str, kind: str, proof: KeyProof, at: datetime) -> Terminal:
+    """Give a terminal the P-256 key that its machine has proven; the keys it had are retired.
+
+    The key's id is its thumbprint. `kind` is that of the organisation whose machines may enrol this
+    way. Raises TerminalCodeRefused, TerminalKeyTaken.
+    """
+    with transaction.atomic():
+        is_spent = TerminalEnrolment.objects.filter(
+            code_hash=key_proofs.token_hash(enrolment_code), expires_at__gt=at, used_at=None
+        ).update(used_at=at)
+        if not is_spent:
+            raise TerminalCodeRefused
+        enrolment = TerminalEnrolment.objects.get(code_hash=key_proofs.token_hash(enrolment_code))
+        terminal = (
+            Terminal.objects.select_related("organisation")
+            .select_for_update(of=("self",))
+            .get(id=enrolment.terminal_id)
+        )
+        if terminal.organisation.kind != kind:
+            raise TerminalCodeRefused
+        actor = f"key:{proof.thumbprint}"
+        for former in MachineKey.objects.select_for_update().filter(
+            terminal=terminal, state="active"
+        ):
+            change_state(former, "retired", table=states.MACHINE_KEY, actor=actor, at=at)
+        try:
+            with transaction.atomic():
+                MachineKey.objects.create(
+                    id=proof.thumbprint,
+                    terminal=terminal,
+                    algorithm="ES256",
+                    public_key=proof.point,
+                )
+        except IntegrityError as error:
+            raise TerminalKeyTaken from error
+        audit.record(
+            actor=actor,
+            action="terminal.key_enrolled",
+            subject=f"terminal:{terminal.id}",
+            detail={},
+            at=at,
+        )
+    return terminal
+
+
 def find_machine_caller(key_id: str, at: datetime) -> KnownCaller | None:
-    """Return the terminal which signs with this key, in one statement; None when any part is
-    suspended."""
+    """Return the machine of a key, in one statement; None when any part is suspended."""
     key = (
-        MachineKey.objects.select_related("terminal")
+        MachineKey.objects.select_related("terminal__organisation")
         .filter(
             id=key_id,
             state="active",
@@ -94,7 +175,7 @@ def find_machine_caller(key_id: str, at: datetime) -> KnownCaller | None:
     terminal = key.terminal
     return KnownCaller(
         caller=Caller(
-            kind="terminal",
+            kind=_MACHINE_KINDS.get(terminal.organisation.kind, "terminal"),
             id=terminal.id,
             key_id=key.id,
             organisation_id=terminal.organisation_id,
@@ -102,3 +183,7 @@ def find_machine_caller(key_id: str, at: datetime) -> KnownCaller | None:
         ),
         key=VerificationKey.from_bytes(key.algorithm, bytes(key.public_key)),
     )
+
+
+def _new_code() -> str:
+    return "".join(secrets.choice(_CODE_ALPHABET) for _ in range(16))

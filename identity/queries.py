@@ -12,8 +12,7 @@ from vpass.common.callers import Caller, required
 
 @dataclass(frozen=True)
 class GrantFound:
-    """A grant with device and resident; `attributes` is None where the asking caller isn't
-    entitled."""
+    """A grant with device and resident; `attributes` is None for a caller not entitled."""
 
     grant: Grant
     attributes: list[str] | None

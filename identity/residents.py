@@ -1,5 +1,4 @@
-"""Shows residents their own account, with nothing in it that a glance over the shoulder could
-steal."""
+"""Shows residents their own account, with nothing that a glance over the shoulder steals."""
 
 from dataclasses import dataclass
 from datetime import datetime

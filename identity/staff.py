@@ -1,5 +1,4 @@
-"""Lets counter staff in: password and one-time code, at a desk whose browser holds an enrolled
-key."""
+"""Lets counter staff in: password and one-time code, at a desk that proves its key."""
 
 import secrets
 from dataclasses import dataclass
@@ -112,8 +111,7 @@ def sign_out(*, caller: Caller, token: str, at: datetime) -> None:
 
 
 def current_session(*, token: str) -> StaffSession:
-    """Return the session of a token that has just been authenticated, with desk and
-    organisation."""
+    """Return the session of a token that was just authenticated, with its desk."""
     return StaffSession.objects.select_related("staff__user", "desk__organisation").get(
         token_hash=key_proofs.token_hash(token)
     )
@@ -129,8 +127,7 @@ def purposes_at(desk: Desk) -> list[Entitlement]:
 
 
 def find_staff_caller(session_hash: bytes, at: datetime) -> KnownCaller | None:
-    """Return who is signed in where, in one statement; None when anything of it is suspended or
-    over."""
+    """Return who is signed in where, in one statement; None if anything is suspended or over."""
     session = (
         StaffSession.objects.select_related("staff", "desk")
         .filter(

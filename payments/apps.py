@@ -2,8 +2,27 @@
 
 from django.apps import AppConfig
 
+from vpass.common import outbox
+
 
 class PaymentsConfig(AppConfig):
     """Cloud Pay: ledger, orders, settlement, banks, loans."""
 
     name = "payments"
+
+    def ready(self) -> None:
+        from payments import payouts
+        from payments.settlement import payouts as settlement
+        from payments.settlement import windows
+
+        outbox.subscribe(
+            payouts.PAYOUT_PREPARED, "payments.bank", payouts.send_prepared, calls_out=True
+        )
+        outbox.subscribe(payouts.PAYOUT_CHANGED, "payments.settlement", settlement.follow_payout)
+        # Many transactions each: outside of the one that marks the delivery.
+        outbox.subscribe(
+            windows.WINDOW_CLOSED, "payments.settlement", settlement.settle_on, calls_out=True
+        )
+        outbox.subscribe(
+            settlement.APPROVED, "payments.settlement", settlement.settle_on, calls_out=True
+        )

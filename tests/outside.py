@@ -6,8 +6,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ import requests
 from django.conf import settings
 
 from identity.register import http
+from payments.banks.http import partner_bank
 from vpass import processes
 from vpass.common import outbox, sms
 from vpass.common.clock import now
@@ -45,6 +48,7 @@ class OutsideWorld:
         """Nothing is to go wrong any more, and the program forgets that it did."""
         requests.delete(f"{self.url}/faults", timeout=10).raise_for_status()
         http.population_register.cache_clear()
+        partner_bank.cache_clear()
         sms._gateway.cache_clear()
 
     def last_message(self, phone: str) -> str:
@@ -53,15 +57,19 @@ class OutsideWorld:
         return self.read(f"/sms/v1/inbox/{phone}")["items"][0]["text"]
 
 
-@pytest.fixture(scope="session")
-def sandbox_process() -> Iterator[OutsideWorld]:
-    """The sandbox as a process of its own, for the whole run."""
-    folder = settings.STATE_DIR / "sandbox"
+@contextmanager
+def sandbox_in(folder: Path, **environ: str) -> Iterator[OutsideWorld]:
+    """A sandbox as a process of its own, for the length of the block; its keys lie in `folder`."""
     process = processes.spawn(
         [sys.executable, "-m", "vpass.sandbox"],
-        log=settings.STATE_DIR / "log" / "sandbox.log",
+        log=folder.parent / "log" / "sandbox.log",
         end_signal=signal.SIGTERM,
-        environ={**os.environ, "VPASS_SANDBOX_DIR": str(folder), "VPASS_SANDBOX_PORT": "0"},
+        environ={
+            **os.environ,
+            "VPASS_SANDBOX_DIR": str(folder),
+            "VPASS_SANDBOX_PORT": "0",
+            **environ,
+        },
         folder=ROOT,
     )
     note = folder / "sandbox.json"
@@ -77,11 +85,19 @@ def sandbox_process() -> Iterator[OutsideWorld]:
             process.wait()
 
 
+@pytest.fixture(scope="session")
+def sandbox_process() -> Iterator[OutsideWorld]:
+    """One sandbox for the whole run."""
+    with sandbox_in(settings.STATE_DIR / "sandbox") as world:
+        yield world
+
+
 @pytest.fixture
 def sandbox(sandbox_process: OutsideWorld, settings: Any) -> Iterator[OutsideWorld]:
     """The outside world in good order, with register and SMS settings that lead to it."""
     settings.REGISTER_URL = f"{sandbox_process.url}/register"
     settings.SMS_URL = f"{sandbox_process.url}/sms"
+    settings.BANK_URL = f"{sandbox_process.url}/bank"
     sandbox_process.heals()
     yield sandbox_process
     sandbox_process.heals()

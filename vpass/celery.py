@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 from celery import Celery
+from celery.schedules import crontab
 from celery.signals import setup_logging, worker_init
 from django.conf import settings
 
@@ -19,13 +20,35 @@ QUEUES = {
     "vpass.common.tasks.deliver_outbox": "events",
     "vpass.common.tasks.purge_expired": "housekeeping",
     "identity.tasks.rotate_signing_keys": "housekeeping",
+    "payments.tasks.pursue_payouts": "events",
+    "payments.tasks.settle_windows": "events",
+    "payments.tasks.expire_proposals": "housekeeping",
+    "payments.tasks.expire_due_orders": "events",
+    "payments.tasks.expire_holds": "housekeeping",
+    "payments.tasks.prove_ledger": "housekeeping",
 }
 
-SCHEDULE = {
+SCHEDULE: dict[str, dict[str, Any]] = {
     "sweep-outbox": {"task": "vpass.common.tasks.deliver_outbox", "schedule": 5.0},
     "purge-expired": {"task": "vpass.common.tasks.purge_expired", "schedule": 600.0},
     "rotate-signing-keys": {"task": "identity.tasks.rotate_signing_keys", "schedule": 3600.0},
+    "pursue-payouts": {"task": "payments.tasks.pursue_payouts", "schedule": 5.0},
+    "settle-windows": {"task": "payments.tasks.settle_windows", "schedule": 5.0},
+    "expire-proposals": {"task": "payments.tasks.expire_proposals", "schedule": 600.0},
+    "expire-due-orders": {"task": "payments.tasks.expire_due_orders", "schedule": 10.0},
+    "expire-holds": {"task": "payments.tasks.expire_holds", "schedule": 60.0},
+    # Three in the morning in the city.
+    "prove-ledger": {
+        "task": "payments.tasks.prove_ledger",
+        "schedule": crontab(minute="0", hour="19"),
+    },
 }
+
+
+def _expires_s(schedule: float | crontab) -> float:
+    """A bell that nobody heard until the next one rings is worth nothing; a daily one, an hour."""
+    return 3600.0 if isinstance(schedule, crontab) else schedule
+
 
 app = Celery("vpass")
 app.conf.update(
@@ -33,7 +56,7 @@ app.conf.update(
     task_routes={task: {"queue": queue} for task, queue in QUEUES.items()},
     task_default_queue="events",
     beat_schedule={
-        name: {**entry, "options": {"expires": entry["schedule"]}}
+        name: {**entry, "options": {"expires": _expires_s(entry["schedule"])}}
         for name, entry in SCHEDULE.items()
     },
     task_acks_late=True,
@@ -59,7 +82,7 @@ app.conf.update(
         "health_check_interval": 15,
     },
 )
-app.autodiscover_tasks(["vpass.common", "identity"])
+app.autodiscover_tasks(["vpass.common", "identity", "payments"])
 
 
 @setup_logging.connect

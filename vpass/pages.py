@@ -48,6 +48,13 @@ class CounterPage(Page):
     permissions = "camera=(self), microphone=(), geolocation=()"
 
 
+class TillPage(Page):
+    """A shop's till: enrolment, amount, scanning, refunds."""
+
+    template_name = "till/index.html"
+    permissions = "camera=(self), microphone=(), geolocation=()"
+
+
 class PhoneManifest(Page):
     """What a phone needs to know to install the page."""
 

@@ -22,6 +22,14 @@ from vpass.common import signing
 
 MACHINE_KEY_ID = "vpass-1"
 
+# Public keys of the outside world; of these, the sandbox plays the owners.
+_PARTNER_KEYS = {
+    "register_public_key_pem": "REGISTER_PUBLIC_KEY",
+    "bank_public_key_pem": "BANK_PUBLIC_KEY",
+    "bank_next_public_key_pem": "BANK_NEXT_PUBLIC_KEY",
+}
+_SANDBOX_KEYS = {"register_public_key_pem", "bank_public_key_pem"}
+
 _SEALING_KEY = re.compile(r"([0-9a-f]{8}):([A-Za-z0-9+/]{43}=)", re.ASCII)
 
 
@@ -36,7 +44,8 @@ class Secrets:
     `sealing_keys` maps a key id (8 hex digits) to 32 bytes; `sealing_key_id` names the one that
     seals, the others only open. `lookup_key` and `pairwise_key` are 32 bytes each.
     `machine_private_key_pem` is V Pass's own Ed25519 key towards outside systems.
-    `register_public_key_pem` is public, and stands here because it is made together with the rest.
+    `register_public_key_pem` and `bank_public_key_pem` are public, and stand here because they are
+    made together with the rest; `bank_next_public_key_pem` is "" unless the bank changes its key.
     """
 
     django_secret_key: str
@@ -48,6 +57,8 @@ class Secrets:
     machine_private_key_pem: str
     metrics_token: str
     register_public_key_pem: str
+    bank_public_key_pem: str
+    bank_next_public_key_pem: str = ""
 
     def __repr__(self) -> str:
         return f"<Secrets, sealing with {self.sealing_key_id}>"
@@ -57,7 +68,8 @@ def load(environ: Mapping[str, str], state_dir: Path) -> Secrets:
     """The secrets of this installation.
 
     Embedded mode makes `<state_dir>/secrets.json` when it is missing. Without REGISTER_URL the
-    sandbox plays the population register, and both sides' keys are laid in `<state_dir>/sandbox`.
+    sandbox plays the outside world, and both sides' keys are laid in `<state_dir>/sandbox`; those
+    that a folder made earlier lacks are added.
     Raises SecretsMissing, which names every missing or malformed variable, when a site's are not
     complete.
     """
@@ -66,12 +78,14 @@ def load(environ: Mapping[str, str], state_dir: Path) -> Secrets:
         found = _from_environment(environ)
     else:
         found = _from_file(state_dir / "secrets.json")
-        if text := environ.get("REGISTER_PUBLIC_KEY"):
-            found["register_public_key_pem"] = _public_pem(text)
-    if "register_public_key_pem" not in found:
-        found["register_public_key_pem"] = _agree_with_sandbox(
+        for name, variable in _PARTNER_KEYS.items():
+            if text := environ.get(variable):
+                found[name] = _public_pem(text)
+    if found.keys() & _SANDBOX_KEYS != _SANDBOX_KEYS:
+        keys = _agree_with_sandbox(
             state_dir / "sandbox", machine_private_key_pem=found["machine_private_key_pem"]
         )
+        found = {**keys, **found}
     return Secrets(**found)
 
 
@@ -123,20 +137,25 @@ def _from_file(path: Path) -> dict[str, Any]:
     return found
 
 
-def _agree_with_sandbox(folder: Path, *, machine_private_key_pem: str) -> str:
-    """Lays out the sandbox's key and ours; returns the public half of the sandbox's register."""
+def _agree_with_sandbox(folder: Path, *, machine_private_key_pem: str) -> dict[str, str]:
+    """Lays out the sandbox's keys and ours; returns the public halves of the sandbox's."""
     make_private_folder(folder)
-    private = folder / "register_private.pem"
-    if not private.exists():
-        write_once(private, signing.private_pem(signing.generate_ed25519()))
-    register = signing.load_ed25519_private(private.read_text("utf-8"))
-    machine = signing.load_ed25519_private(machine_private_key_pem)
-    for name, key in (("register_public.pem", register), ("vpass_public.pem", machine)):
-        path, text = folder / name, signing.public_pem(key.public_key())
+    pairs = {"vpass": signing.load_ed25519_private(machine_private_key_pem)}
+    for site in ("register", "bank"):
+        private = folder / f"{site}_private.pem"
+        if not private.exists():
+            write_once(private, signing.private_pem(signing.generate_ed25519()))
+        pairs[site] = signing.load_ed25519_private(private.read_text("utf-8"))
+    publics = {name: signing.public_pem(key.public_key()) for name, key in pairs.items()}
+    for name, text in publics.items():
+        path = folder / f"{name}_public.pem"
         if not path.exists() or path.read_text("utf-8") != text:
             path.unlink(missing_ok=True)
             write_once(path, text)
-    return signing.public_pem(register.public_key())
+    return {
+        "register_public_key_pem": publics["register"],
+        "bank_public_key_pem": publics["bank"],
+    }
 
 
 def _random_key() -> str:
@@ -168,7 +187,12 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         "metrics_token": read("METRICS_TOKEN", _long_text),
     }
     if environ.get("REGISTER_URL"):
-        found["register_public_key_pem"] = read("REGISTER_PUBLIC_KEY", _public_pem)
+        # A real register beside an invented bank would turn play money into real money.
+        read("BANK_URL", str)
+        for name in sorted(_SANDBOX_KEYS):
+            found[name] = read(_PARTNER_KEYS[name], _public_pem)
+    if environ.get("BANK_NEXT_PUBLIC_KEY"):
+        found["bank_next_public_key_pem"] = read("BANK_NEXT_PUBLIC_KEY", _public_pem)
     if missing or malformed:
         raise SecretsMissing(
             "DATABASE_URL is set, so every secret has to come from the environment."

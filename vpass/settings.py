@@ -108,6 +108,15 @@ REGISTER_URL = os.environ.get("REGISTER_URL", "http://127.0.0.1:8100/register")
 REGISTER_KEY_ID = os.environ.get("REGISTER_KEY_ID", "register-1")
 REGISTER_PUBLIC_KEY_PEM = SECRETS.register_public_key_pem
 SMS_URL = os.environ.get("SMS_URL", "http://127.0.0.1:8100/sms")
+BANK_CODE = os.environ.get("BANK_CODE", "WEIFANG-SANDBOX")  # which of our banks the rest leads to
+BANK_URL = os.environ.get("BANK_URL", "http://127.0.0.1:8100/bank")
+BANK_KEY_ID = os.environ.get("BANK_KEY_ID", "bank-1")
+BANK_PUBLIC_KEY_PEM = SECRETS.bank_public_key_pem
+BANK_NEXT_KEY_ID = os.environ.get("BANK_NEXT_KEY_ID", "")  # while the bank changes its key
+BANK_NEXT_PUBLIC_KEY_PEM = SECRETS.bank_next_public_key_pem
+
+# Payments of up to ¥1,000 need no word of the payer's beyond the code itself.
+NO_CONFIRMATION_FEN = int(os.environ.get("NO_CONFIRMATION_FEN", "100000"))
 
 # People who work with it
 AUTH_PASSWORD_VALIDATORS = [

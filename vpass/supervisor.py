@@ -117,9 +117,12 @@ class Supervisor:
             MARK: self._mark,
         }
         if self._plays_outside_world:
-            public_key = self.state_dir / "sandbox" / "register_public.pem"
-            self.environ["REGISTER_URL"] = f"{self.sandbox_url}/register"
-            self.environ["REGISTER_PUBLIC_KEY"] = public_key.read_text("utf-8")
+            for site in ("register", "bank"):
+                if os.environ.get(f"{site.upper()}_URL"):
+                    continue
+                public_key = self.state_dir / "sandbox" / f"{site}_public.pem"
+                self.environ[f"{site.upper()}_URL"] = f"{self.sandbox_url}/{site}"
+                self.environ[f"{site.upper()}_PUBLIC_KEY"] = public_key.read_text("utf-8")
 
     def run_command(self, *arguments: str, as_owner: bool = False, show: bool = False) -> bool:
         """Runs a management command to its end; its output goes to a log, or is shown.
@@ -242,6 +245,7 @@ class Supervisor:
         sandbox_environ = {
             "VPASS_SANDBOX_DIR": str(self.state_dir / "sandbox"),
             "VPASS_SANDBOX_PORT": sandbox_port,
+            "VPASS_URL": self.environ["PUBLIC_URL"],
         }
         programs = [
             self._program("web", web, PROMETHEUS_MULTIPROC_DIR=str(metrics)),

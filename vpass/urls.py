@@ -3,6 +3,8 @@
 from django.urls import path
 
 from identity.api import counter, public, resident, terminal
+from payments.api import bank, finance, merchant, withdrawals
+from payments.api import resident as money
 from vpass import pages
 from vpass.common import health
 from vpass.common.api import problems
@@ -15,6 +17,9 @@ handler500 = problems.server_fault
 _RESIDENT = "api/resident/v1/"
 _COUNTER = "api/counter/v1/"
 _TERMINAL = "api/terminal/v1/"
+_MERCHANT = "api/merchant/v1/"
+_BANK = "api/bank/v1/"
+_FINANCE = "api/finance/v1/"
 
 urlpatterns = [
     # Pages
@@ -22,6 +27,7 @@ urlpatterns = [
     path("phone/manifest.webmanifest", pages.PhoneManifest.as_view()),
     path("phone/service-worker.js", pages.PhoneServiceWorker.as_view()),
     path("counter/", pages.CounterPage.as_view()),
+    path("till/", pages.TillPage.as_view()),
     # Operations
     path("health/live", health.live),
     path("health/ready", health.ready),
@@ -37,6 +43,15 @@ urlpatterns = [
     path(f"{_RESIDENT}grants", resident.Grants.as_view()),
     path(f"{_RESIDENT}access-log", resident.AccessLog.as_view()),
     path(f"{_RESIDENT}access-log/<uuid:line_id>", resident.AccessLogLine.as_view()),
+    path(f"{_RESIDENT}wallet", money.WalletOf.as_view()),
+    path(f"{_RESIDENT}payments", money.ResidentPayments.as_view()),
+    path(f"{_RESIDENT}payments/<uuid:payment_id>", money.OneResidentPayment.as_view()),
+    path(f"{_RESIDENT}payments/<uuid:payment_id>/confirmation", money.Confirmations.as_view()),
+    path(f"{_RESIDENT}payments/<uuid:payment_id>/refusal", money.Refusals.as_view()),
+    path(f"{_RESIDENT}statement", money.WalletStatement.as_view()),
+    path(f"{_RESIDENT}withdrawals", withdrawals.Withdrawals.as_view()),
+    path(f"{_RESIDENT}withdrawals/<uuid:withdrawal_id>", withdrawals.Withdrawal.as_view()),
+    path(f"{_RESIDENT}funding-sources", withdrawals.FundingSources.as_view()),
     # Counters
     path(f"{_COUNTER}desk-keys", counter.DeskKeys.as_view()),
     path(f"{_COUNTER}sessions", counter.Sessions.as_view()),
@@ -44,4 +59,25 @@ urlpatterns = [
     path(f"{_COUNTER}scans", counter.CounterScans.as_view()),
     # Terminals
     path(f"{_TERMINAL}scans", terminal.TerminalScans.as_view()),
+    # Merchants
+    path(f"{_MERCHANT}till-keys", merchant.TillKeys.as_view()),
+    path(f"{_MERCHANT}payments", merchant.MerchantPayments.as_view()),
+    path(f"{_MERCHANT}payments/<uuid:payment_id>", merchant.MerchantPayment.as_view()),
+    path(f"{_MERCHANT}payments/<uuid:payment_id>/cancellation", merchant.Cancellations.as_view()),
+    path(f"{_MERCHANT}payments/<uuid:payment_id>/refunds", merchant.Refunds.as_view()),
+    path(f"{_MERCHANT}statement", merchant.MerchantStatement.as_view()),
+    # Banks
+    path(f"{_BANK}credit-notices", bank.CreditNotices.as_view()),
+    path(f"{_BANK}payout-notices", bank.PayoutNotices.as_view()),
+    # Accountants
+    path(f"{_FINANCE}windows", finance.Windows.as_view()),
+    path(f"{_FINANCE}windows/<int:window_id>", finance.OneWindow.as_view()),
+    path(f"{_FINANCE}windows/<int:window_id>/lines", finance.WindowLines.as_view()),
+    path(
+        f"{_FINANCE}windows/<int:window_id>/lines/<int:line_id>/payments",
+        finance.LinePayments.as_view(),
+    ),
+    path(f"{_FINANCE}proposals", finance.Proposals.as_view()),
+    path(f"{_FINANCE}proposals/<uuid:proposal_id>/approval", finance.ProposalApprovals.as_view()),
+    path(f"{_FINANCE}proposals/<uuid:proposal_id>/rejection", finance.ProposalRejections.as_view()),
 ]

@@ -93,7 +93,7 @@ class Migration(migrations.Migration):
             name='Organisation',
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('kind', models.TextField(choices=[('city', 'City'), ('county', 'County'), ('hall', 'Hall'), ('department', 'Department'), ('merchant', 'Merchant')])),
+                ('kind', models.TextField(choices=[('city', 'City'), ('county', 'County'), ('hall', 'Hall'), ('department', 'Department'), ('merchant', 'Merchant'), ('bank', 'Bank')])),
                 ('name_zh', models.TextField()),
                 ('name_en', models.TextField()),
                 ('state', models.TextField(default='active')),
@@ -223,6 +223,15 @@ class Migration(migrations.Migration):
                 ('algorithm', models.TextField(choices=[('Ed25519', 'Ed25519'), ('ES256', 'ES256')])),
                 ('public_key', models.BinaryField()),
                 ('state', models.TextField(default='active')),
+                ('terminal', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='identity.terminal')),
+            ],
+        ),
+        migrations.CreateModel(
+            name='TerminalEnrolment',
+            fields=[
+                ('code_hash', models.BinaryField(max_length=32, primary_key=True, serialize=False)),
+                ('expires_at', models.DateTimeField()),
+                ('used_at', models.DateTimeField(null=True)),
                 ('terminal', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='identity.terminal')),
             ],
         ),

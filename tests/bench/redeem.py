@@ -4,30 +4,23 @@ Both are served by Granian in the same way and write to the same database. A rou
 after the other, the next round in the other order. Proofs and codes are signed before each round.
 """
 
-import contextlib
 import json
-import os
 import secrets
-import signal
-import socket
 import statistics
-import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg2
 from django.db import connection
 
 from tests import city
-from tests.bench import load
+from tests.bench import frame, load
 from tests.bench.baselines.views import TABLE
 from tests.bench.figures import Figure
-from vpass import embedded, processes
+from vpass import embedded
 from vpass.common import clock
 from vpass.common.api.authentication import staff_cookie_name
-from vpass.programs import ROOT
-from vpass.supervisor import Run, StackFailure, web_command
+from vpass.supervisor import Run
 
 CLIENTS = 8
 PHONES = 16
@@ -86,9 +79,9 @@ def measure(run: Run, *, state_dir: Path) -> Figure:
     with psycopg2.connect(embedded.owner_url(state_dir)) as owner, owner.cursor() as cursor:
         cursor.execute(TABLE)
         cursor.execute("GRANT INSERT, SELECT ON bench_insert TO PUBLIC")
-    _require_durable()
+    frame.require_durable()
     cast = Cast()
-    with _baseline(state_dir) as other_url:
+    with frame.baseline(state_dir, path=INSERT) as other_url:
         ours: list[load.Measured] = []
         theirs: list[load.Measured] = []
         signing_s = sending_s = 0.0
@@ -107,25 +100,25 @@ def measure(run: Run, *, state_dir: Path) -> Figure:
                 ),
             ]
             for side in sides if number % 2 else reversed(sides):
-                _let_rest()
+                frame.let_rest()
                 side()
             signing_s += signed - started
             sending_s += time.process_time() - signed
             last_scan, last_insert = scans[0][-1], inserts[0][-1]
-        _require_checked(run.web_url, last_scan)
-        _require_checked(other_url, last_insert)
+        frame.require_checked(run.web_url, last_scan, code=b"proof.replayed")
+        frame.require_checked(other_url, last_insert, code=b"proof.replayed")
     _require_counted(ours, theirs)
     ours, theirs = ours[1:], theirs[1:]  # the first round warms both up
     ratios = [mine.rate / other.rate for mine, other in zip(ours, theirs, strict=True)]
     return Figure(
         name="redeem",
-        value=_rate(ours),
+        value=frame.rate(ours),
         unit="requests/s",
         ratio=statistics.median(ratios),
         against="a trivial authenticated DRF view with one durable insert",
         goal=0.35,
         details={
-            "baseline_rate": round(_rate(theirs), 1),
+            "baseline_rate": round(frame.rate(theirs), 1),
             "ratios": [round(ratio, 3) for ratio in ratios],
             "requests_each": sum(each.requests for each in ours),
             "connections": CLIENTS,
@@ -135,81 +128,7 @@ def measure(run: Run, *, state_dir: Path) -> Figure:
     )
 
 
-def _rate(rounds: list[load.Measured]) -> float:
-    return sum(each.requests for each in rounds) / sum(each.seconds for each in rounds)
-
-
-@contextlib.contextmanager
-def _baseline(state_dir: Path) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    log = state_dir / "log" / "baseline.log"
-    metrics = state_dir / "metrics-baseline"
-    metrics.mkdir()
-    process = processes.spawn(
-        web_command("tests.bench.baselines.wsgi:application", port=str(port)),
-        log=log,
-        end_signal=signal.SIGTERM,
-        environ={
-            **os.environ,
-            "PUBLIC_URL": url,
-            "DJANGO_SETTINGS_MODULE": "tests.bench.baselines.settings",
-            "PROMETHEUS_MULTIPROC_DIR": str(metrics),
-        },
-        folder=ROOT,
-    )
-    try:
-        if not processes.becomes_ready(process, lambda: _listens(url), within_s=20.0):
-            tail = log.read_text("utf-8", errors="replace")[-2000:]
-            raise StackFailure(f"the baseline does not start:\n{tail}")
-        yield url
-    finally:
-        process.terminate()
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _listens(url: str) -> bool:
-    try:
-        with load.connect(url) as probe:
-            return load.answer_to(probe, load.written(url + INSERT, headers={}, body=b"{}"))[0] > 0
-    except (OSError, ValueError):
-        return False
-
-
-def _let_rest() -> None:
-    """Waits until the worker has nothing to do, so that no side pays for the other's events."""
-    with connection.cursor() as cursor:
-
-        def is_done() -> bool:
-            cursor.execute("SELECT NOT EXISTS (SELECT FROM common_outbox WHERE state = 'pending')")
-            return bool(cursor.fetchone()[0])
-
-        processes.wait_until(is_done, within_s=5.0)
-
-
 # What is measured has to be the real thing
-
-
-def _require_durable() -> None:
-    with connection.cursor() as cursor:
-        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
-            cursor.execute(f"SHOW {setting}")
-            if cursor.fetchone()[0] != "on":
-                raise RuntimeError(f"{setting} is off")
-
-
-def _require_checked(url: str, used: bytes) -> None:
-    """A request sent before must be refused: its proof is used up."""
-    with load.connect(url) as again:
-        status, body = load.answer_to(again, used)
-    if status != 401 or b'"proof.replayed"' not in body:
-        raise RuntimeError(f"a used proof was answered {status}")
 
 
 def _require_counted(ours: list[load.Measured], theirs: list[load.Measured]) -> None:

@@ -17,7 +17,7 @@ from stdnum.cn import ric
 
 from identity import code_format
 from tests.browser.conftest import ROOT, STATIC
-from vpass.common import signing
+from vpass.common import http_signatures, signing
 
 VECTORS = json.loads((ROOT / "tests/identity/vectors/codes.json").read_text("utf-8"))
 PHONE_KEY = bytes.fromhex(VECTORS["test_private_keys"]["phone 1"])
@@ -248,6 +248,52 @@ def test_make_proof__with_and_without_token__as_rfc_9449_says(modules: Page) -> 
     assert bare["jti"] != bound["jti"]
 
 
+def test_sign_request__with_and_without_a_body__the_program_reads_it(modules: Page) -> None:
+    script = """
+    const { generateKey } = await load("common/keys");
+    const { signRequest } = await load("common/http_signatures");
+    const key = await generateKey();
+    const common = { key, url: "https://city.test/x?y=1", issuedAt: given };
+    const text = '{"title":"风筝"}';
+    const bare = await signRequest({ ...common, method: "GET" });
+    const full = await signRequest({ ...common, method: "POST", text, idempotencyKey: "key-1234" });
+    return { jwk: key.jwk, thumbprint: key.thumbprint, bare, full, text };
+    """
+    at = datetime.now(UTC)
+
+    made = run(modules, script, int(at.timestamp()))
+
+    key = signing.VerificationKey("ES256", signing.public_from_jwk(made["jwk"]))
+    for name, method, others, body in (
+        ("bare", "GET", {}, b""),
+        (
+            "full",
+            "POST",
+            {"content-type": "application/json", "idempotency-key": "key-1234"},
+            made["text"].encode(),
+        ),
+    ):
+        headers = {each.lower(): value for each, value in made[name].items()} | others
+        parts = http_signatures.Parts(
+            method=method, target_uri="https://city.test/x?y=1", headers=headers, body=body
+        )
+        found = http_signatures.verify_request(parts, find_key={made["thumbprint"]: key}.get, at=at)
+        assert found.key_id == made["thumbprint"]
+
+
+def test_money__typed_and_shown__to_the_fen(modules: Page) -> None:
+    script = """
+    const { parseYuan, yuan } = await load("common/money");
+    return { read: given.map(parseYuan), shown: [0, 5, 123456789, -50].map((fen) => yuan(fen)) };
+    """
+    typed = ["12.34", "12", "12.", "0.1", "１２．５", "¥1,234.50", "", ".5", "1.234", "-1", "1e3"]
+
+    told = run(modules, script, typed)
+
+    assert told["read"] == [1234, 1200, 1200, 10, 1250, 123450, None, None, None, None, None]
+    assert told["shown"] == ["¥0.00", "¥0.05", "¥1,234,567.89", "−¥0.50"]
+
+
 def test_clock__answers_of_another_hour__set_it_and_stay(modules: Page) -> None:
     script = """
     const { makeClock } = await load("common/clock");
@@ -290,7 +336,7 @@ def test_is_id_number__many_numbers__judged_as_stdnum_does(modules: Page) -> Non
 def test_clean_code__what_keyboards_make_of_a_scan__the_code_again(modules: Page) -> None:
     text = VECTORS["good"][0]["text"]
     wide = "".join(chr(ord(letter) + 0xFEE0) if letter > " " else "\u3000" for letter in text)
-    script = 'const { cleanCode } = await load("counter/scanning"); return given.map(cleanCode)'
+    script = 'const { cleanCode } = await load("common/code"); return given.map(cleanCode)'
 
     assert run(modules, script, [text.lower(), wide, f" {text}\r\n"]) == [text] * 3
 

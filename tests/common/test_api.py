@@ -124,9 +124,9 @@ def test_endpoint__platform__must_bring_its_authentication():
     )  # fmt: skip
 
 
-def test_endpoint__machine_without_signing_in__cannot_be_defined():
+def test_endpoint__public_without_signing_in__cannot_be_defined():
     with pytest.raises(TypeError, match="no way in"):
-        type("Odd", (Endpoint,), {"audience": Audience.TERMINAL, "signed_in": False})
+        type("Odd", (Endpoint,), {"audience": Audience.PUBLIC, "signed_in": False})
 
 
 # Methods

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from django.urls import URLPattern, get_resolver
 
-from identity.models import AccessLine
+from identity.models import AccessLine, Organisation, Staff
 from tests import city
+from tests.shop import open_shop
 from vpass import pages
 from vpass.common import clock, health
 from vpass.common.api import Endpoint
@@ -31,6 +32,7 @@ PLAIN: dict[str, tuple[Any, int]] = {
     "phone/manifest.webmanifest": (pages.PhoneManifest, 200),
     "phone/service-worker.js": (pages.PhoneServiceWorker, 200),
     "counter/": (pages.CounterPage, 200),
+    "till/": (pages.TillPage, 200),
     "health/live": (health.live, 200),
     "health/ready": (health.ready, 200),
     "metrics": (health.metrics, 401),
@@ -38,51 +40,95 @@ PLAIN: dict[str, tuple[Any, int]] = {
 
 # What each kind of caller meets who does what the route's own callers do: in the order of CALLERS.
 # A status alone is a success; what is refused beyond the edge shows that the edge let it through.
-CALLERS = ("anonymous", "key", "resident 1", "resident 2", "staff", "terminal")
+CALLERS = (
+    "anonymous", "key", "resident 1", "resident 2", "staff", "accountant", "terminal", "merchant",
+    "bank",
+)  # fmt: skip
 Cell = tuple[int, str | None]
 NO_PROOF: Cell = (401, "proof.missing")
+FOREIGN_PROOF: Cell = (401, "proof.invalid")
 UNKNOWN: Cell = (401, "caller.not_authenticated")
 UNSIGNED: Cell = (401, "signature.missing")
+UNKNOWN_KEY: Cell = (401, "signature.key_unknown")
+OTHERS: Cell = (403, "caller.wrong_audience")
 OWN_ID_ONLY: Cell = (404, "object.not_found")
 INVALID: Cell = (400, "request.invalid")
 NO_KEY: Cell = (400, "idempotency.key_missing")
 LOW: Cell = (403, "caller.level_too_low")
+ROLE: Cell = (403, "caller.role_missing")
 GOOD: Cell = (200, None)
 
-_R, _C, _T = "api/resident/v1/", "api/counter/v1/", "api/terminal/v1/"
+
 # Residents carry their proof in DPoP, desks theirs in Desk-Proof: neither opens the other's door.
+def resident(level_1: Cell, level_2: Cell) -> tuple[Cell, ...]:
+    return (UNKNOWN, UNKNOWN, level_1, level_2, *[UNKNOWN] * 5)
+
+
+def staff(anyone: Cell, accountant: Cell) -> tuple[Cell, ...]:
+    return (*[UNKNOWN] * 4, anyone, accountant, *[UNKNOWN] * 3)
+
+
+def machine(
+    *, terminal: Cell = OTHERS, merchant: Cell = OTHERS, bank: Cell = OTHERS
+) -> tuple[Cell, ...]:
+    return (*[UNSIGNED] * 6, terminal, merchant, bank)
+
+
+_R, _C, _T = "api/resident/v1/", "api/counter/v1/", "api/terminal/v1/"
+_M, _B, _F = "api/merchant/v1/", "api/bank/v1/", "api/finance/v1/"
+# On their way in: the key alone is asked for, and a proof tied to a token is none of it.
+_NEW_PHONE = (NO_PROOF, INVALID, FOREIGN_PROOF, FOREIGN_PROOF, *[NO_PROOF] * 5)
+_NEW_DESK = (*[NO_PROOF] * 4, FOREIGN_PROOF, FOREIGN_PROOF, *[NO_PROOF] * 3)
 MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
-    ("get", ".well-known/vpass-keys.json"): (GOOD,) * 6,
-    ("get", _R + "me"): (UNKNOWN, UNKNOWN, GOOD, GOOD, UNKNOWN, UNKNOWN),
-    ("get", _R + "access-log"): (UNKNOWN, UNKNOWN, GOOD, GOOD, UNKNOWN, UNKNOWN),
-    ("get", _R + "access-log/<uuid:line_id>"): (
-        UNKNOWN, UNKNOWN, OWN_ID_ONLY, OWN_ID_ONLY, UNKNOWN, UNKNOWN,
+    ("get", ".well-known/vpass-keys.json"): (GOOD,) * 9,
+    # Residents
+    ("get", _R + "me"): resident(GOOD, GOOD),
+    ("get", _R + "access-log"): resident(GOOD, GOOD),
+    ("get", _R + "access-log/<uuid:line_id>"): resident(OWN_ID_ONLY, OWN_ID_ONLY),
+    ("post", _R + "identity-proofs"): resident(NO_KEY, NO_KEY),
+    ("post", _R + "grants"): resident(LOW, NO_KEY),
+    ("get", _R + "wallet"): resident(LOW, GOOD),
+    ("get", _R + "payments"): resident(LOW, GOOD),
+    ("get", _R + "payments/<uuid:payment_id>"): resident(LOW, OWN_ID_ONLY),
+    ("post", _R + "payments/<uuid:payment_id>/confirmation"): resident(LOW, NO_KEY),
+    ("post", _R + "payments/<uuid:payment_id>/refusal"): resident(LOW, NO_KEY),
+    ("get", _R + "statement"): resident(LOW, GOOD),
+    ("get", _R + "withdrawals"): resident(LOW, GOOD),
+    ("post", _R + "withdrawals"): resident(LOW, NO_KEY),
+    ("get", _R + "withdrawals/<uuid:withdrawal_id>"): resident(LOW, OWN_ID_ONLY),
+    ("get", _R + "funding-sources"): resident(LOW, GOOD),
+    # Staff
+    ("post", _C + "scans"): staff(NO_KEY, NO_KEY),
+    ("get", _C + "sessions/current"): staff(GOOD, GOOD),
+    ("delete", _C + "sessions/current"): staff((204, None), (204, None)),
+    ("get", _F + "windows"): staff(ROLE, GOOD),
+    ("get", _F + "windows/<int:window_id>"): staff(ROLE, OWN_ID_ONLY),
+    ("get", _F + "windows/<int:window_id>/lines"): staff(ROLE, OWN_ID_ONLY),
+    ("get", _F + "windows/<int:window_id>/lines/<int:line_id>/payments"): staff(ROLE, OWN_ID_ONLY),
+    ("get", _F + "proposals"): staff(ROLE, GOOD),
+    ("post", _F + "proposals"): staff(ROLE, NO_KEY),
+    ("post", _F + "proposals/<uuid:proposal_id>/approval"): staff(ROLE, NO_KEY),
+    ("post", _F + "proposals/<uuid:proposal_id>/rejection"): staff(ROLE, NO_KEY),
+    # Machines
+    ("post", _T + "scans"): machine(terminal=NO_KEY),
+    ("get", _M + "payments"): machine(merchant=GOOD),
+    ("post", _M + "payments"): machine(merchant=NO_KEY),
+    ("get", _M + "payments/<uuid:payment_id>"): machine(merchant=OWN_ID_ONLY),
+    ("post", _M + "payments/<uuid:payment_id>/cancellation"): machine(merchant=NO_KEY),
+    ("post", _M + "payments/<uuid:payment_id>/refunds"): machine(merchant=NO_KEY),
+    ("get", _M + "statement"): machine(merchant=GOOD),
+    ("post", _B + "credit-notices"): machine(bank=INVALID),
+    ("post", _B + "payout-notices"): machine(bank=INVALID),
+    # On their way in
+    ("post", _R + "enrolments"): _NEW_PHONE,
+    ("post", _R + "enrolments/<uuid:enrolment_id>/phone-proof"): _NEW_PHONE,
+    ("post", _R + "tokens"): _NEW_PHONE,
+    ("post", _C + "desk-keys"): _NEW_DESK,
+    ("post", _C + "sessions"): _NEW_DESK,
+    ("post", _M + "till-keys"): machine(
+        terminal=UNKNOWN_KEY, merchant=UNKNOWN_KEY, bank=UNKNOWN_KEY
     ),
-    ("post", _R + "identity-proofs"): (UNKNOWN, UNKNOWN, NO_KEY, NO_KEY, UNKNOWN, UNKNOWN),
-    ("post", _R + "grants"): (UNKNOWN, UNKNOWN, LOW, NO_KEY, UNKNOWN, UNKNOWN),
-    ("post", _C + "scans"): (UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, NO_KEY, UNKNOWN),
-    ("get", _C + "sessions/current"): (UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, GOOD, UNKNOWN),
-    ("delete", _C + "sessions/current"): (
-        UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, (204, None), UNKNOWN,
-    ),
-    ("post", _T + "scans"): (UNSIGNED, UNSIGNED, UNSIGNED, UNSIGNED, UNSIGNED, NO_KEY),
-    # On their way in: the key alone is asked for, and a proof tied to a token is none of it.
-    ("post", _R + "enrolments"): (
-        NO_PROOF, INVALID, (401, "proof.invalid"), (401, "proof.invalid"), NO_PROOF, NO_PROOF,
-    ),
-    ("post", _R + "enrolments/<uuid:enrolment_id>/phone-proof"): (
-        NO_PROOF, INVALID, (401, "proof.invalid"), (401, "proof.invalid"), NO_PROOF, NO_PROOF,
-    ),
-    ("post", _R + "tokens"): (
-        NO_PROOF, INVALID, (401, "proof.invalid"), (401, "proof.invalid"), NO_PROOF, NO_PROOF,
-    ),
-    ("post", _C + "desk-keys"): (
-        NO_PROOF, NO_PROOF, NO_PROOF, NO_PROOF, (401, "proof.invalid"), NO_PROOF,
-    ),
-    ("post", _C + "sessions"): (
-        NO_PROOF, NO_PROOF, NO_PROOF, NO_PROOF, (401, "proof.invalid"), NO_PROOF,
-    ),
-}  # fmt: skip
+}
 
 
 def routes() -> dict[str, Any]:
@@ -112,7 +158,7 @@ def offered(view: type[Endpoint]) -> list[str]:
 
 
 def url(route: str) -> str:
-    return "/" + re.sub(r"<uuid:\w+>", NOBODY, route)
+    return "/" + re.sub(r"<int:\w+>", "999999", re.sub(r"<uuid:\w+>", NOBODY, route))
 
 
 @dataclass
@@ -128,8 +174,15 @@ class Everybody:
 
 @pytest.fixture
 def everybody(
-    counter: city.DeskBrowser, kiosk: city.Machine, phone: city.Phone, at: datetime
+    hall: Organisation,
+    counter: city.DeskBrowser,
+    kiosk: city.Machine,
+    phone: city.Phone,
+    at: datetime,
 ) -> Everybody:
+    shop = open_shop()
+    accountant = city.sign_in_clerk(city.make_desk(hall, name="财务室"), username="a", at=at)
+    Staff.objects.filter(user__username="a").update(roles=["finance"])
     return Everybody(
         {
             "anonymous": lambda method, path, body: city.send(method, path, body, {}),
@@ -137,7 +190,10 @@ def everybody(
             "resident 1": city.make_phone(1, level=1, at=at).send,
             "resident 2": phone.send,
             "staff": counter.send,
+            "accountant": accountant.send,
             "terminal": kiosk.send,
+            "merchant": shop.till.send,
+            "bank": shop.system.machine.send,
         }
     )
 
@@ -170,11 +226,16 @@ def test_matrix__has_a_line_for_each_route_and_method_and_no_other():
     assert all(len(cells) == len(CALLERS) for cells in MATRIX.values())
 
 
+def _converter(found: re.Match[str]) -> str:
+    kind = "int" if found[1] in {"window_id", "line_id"} and "window" in found.string else "uuid"
+    return f"<{kind}:{found[1]}>"
+
+
 def test_openapi__same_routes_and_methods():
     described = json.loads(OPENAPI.read_text(encoding="utf-8"))["paths"]
 
     assert {
-        (method, re.sub(r"\{(\w+)\}", r"<uuid:\1>", path).lstrip("/"))
+        (method, re.sub(r"\{(\w+)\}", _converter, path).lstrip("/"))
         for path, operations in described.items()
         for method in operations
     } == set(MATRIX)
@@ -210,7 +271,7 @@ def test_access__unlisted_method__405_for_everybody(everybody: Everybody, route:
     for method in METHODS:
         if method.upper() in listed:
             continue
-        for who in ("anonymous", "resident 2", "staff", "terminal"):
+        for who in ("anonymous", "resident 2", "staff", "terminal", "merchant", "bank"):
             answer = everybody.send(who, method, route)
             assert answer.status_code == 405, (method, who, answer.content)
             assert set(answer["Allow"].split(", ")) == listed

@@ -1,5 +1,6 @@
 """The import contract of pyproject.toml holds, has no exceptions, and bites."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,21 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("vpass", "identity", "cards", "payments", "services")
+# Who may name the tables of postings: what defines them, what writes, reads and proves them.
+LEDGER_HOMES = (
+    "payments/models",
+    "payments/migrations",
+    "payments/ledger.py",
+    "payments/queries.py",
+    "payments/proof.py",
+)
+LEDGER_NAMES = re.compile(
+    r"\bpayments_(?:posting|transaction|balance)\b"
+    r"|\b(?:Posting|Transaction|Balance)\b"
+    r"|\b(?:posting|transaction|balance)_set\b"
+    r"|\bAccountLine\.",  # the annotation of queries, used as the table
+    re.ASCII,
+)
 LINT = (
     "import sys; from importlinter.cli import lint_imports_command;"
     " sys.argv = ['lint-imports', '--no-cache']; lint_imports_command()"
@@ -67,6 +83,19 @@ def test_contracts__no_exceptions():
         ("identity/keys.py", "import identity.tasks", "Inside identity"),
         ("identity/tasks.py", "import identity.api.public", "Inside identity"),
         ("identity/stray.py", "", "Inside identity"),
+        ("payments/states.py", "import payments.models", "Inside payments"),
+        ("payments/models/orders.py", "import payments.queries", "Inside payments"),
+        ("payments/queries.py", "import payments.ledger", "Inside payments"),
+        ("payments/ledger.py", "import payments.payouts", "Inside payments"),
+        ("payments/proof.py", "import payments.ledger", "Inside payments"),
+        ("payments/payouts.py", "import payments.funding", "Inside payments"),
+        ("payments/orders.py", "import payments.settlement.windows", "Inside payments"),
+        ("payments/settlement/windows.py", "import payments.proposals", "Inside payments"),
+        ("payments/refunds.py", "import payments.statements", "Inside payments"),
+        ("payments/proposals.py", "import payments.tasks", "Inside payments"),
+        ("payments/stray.py", "", "Inside payments"),
+        ("payments/orders.py", "from payments.models.ledger import Posting", "The ledger's"),
+        ("vpass/seed.py", "import payments.models.ledger", "The ledger's"),
         ("cards/__init__.py", "import identity.api.public", "Only the routes"),
         ("vpass/seed.py", "import identity.tasks", "Only the routes"),
         ("vpass/seed.py", "import vpass.common.tasks", "Only the routes"),
@@ -123,3 +152,44 @@ def test_modules__none_past_four_hundred_lines(package: str):
     }
 
     assert long == {}
+
+
+def strangers_to_the_ledger(folder: Path) -> dict[str, list[str]]:
+    """Each module outside of LEDGER_HOMES that names a table of postings, and what it says."""
+    found = {}
+    for path in (path for package in PACKAGES for path in (folder / package).rglob("*.py")):
+        name = path.relative_to(folder).as_posix()
+        at_home = any(name == home or name.startswith(f"{home}/") for home in LEDGER_HOMES)
+        if not at_home and (said := LEDGER_NAMES.findall(path.read_text(encoding="utf-8"))):
+            found[name] = said
+    return found
+
+
+def test_postings__only_ledger_queries_and_proof_name_their_tables():
+    assert all((ROOT / home).exists() for home in LEDGER_HOMES)
+
+    assert strangers_to_the_ledger(ROOT) == {}
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("payments/orders.py", "from payments.models import Posting"),
+        ("payments/settlement/netting.py", "from payments.models import Window, Transaction"),
+        ("payments/api/finance.py", "models.Balance.objects.all()"),
+        ("payments/statements.py", "AccountLine.objects.all()"),
+        ("vpass/seed.py", "SQL = 'SELECT * FROM payments_balance'"),
+        ("services/__init__.py", "apps.get_model('payments', 'Posting')"),
+        ("identity/history.py", "account.balance_set.update(posted_fen=0)"),
+    ],
+)
+def test_postings__named_elsewhere__found(copied: Path, module: str, line: str):
+    spoilt = copied / module
+    kept = spoilt.read_text()
+    try:
+        spoilt.write_text(f"{kept}\n{line}\n")
+        found = strangers_to_the_ledger(copied)
+    finally:
+        spoilt.write_text(kept)
+
+    assert list(found) == [module]

@@ -11,6 +11,7 @@ from django.db import connection, models
 from django.db.utils import ProgrammingError
 
 from identity import states as identity_states
+from payments import states as payments_states
 from vpass.common import states
 from vpass.common.states import EdgeTable
 
@@ -77,7 +78,7 @@ def test_append_only__owner__truncate_refused_too(owner_url: str, table: str):
 
 def edge_tables() -> dict[str, EdgeTable]:
     found = {}
-    for module in (states, identity_states):
+    for module in (states, identity_states, payments_states):
         found |= {
             value.name: value for value in vars(module).values() if isinstance(value, EdgeTable)
         }
@@ -104,7 +105,7 @@ def test_state_fields__each_has_an_edge_table_and_a_check_of_the_same_states():
             cursor.execute(
                 "SELECT pg_get_constraintdef(oid) FROM pg_constraint"
                 " WHERE conrelid = %s::regclass AND contype = 'c'"
-                " AND pg_get_constraintdef(oid) LIKE '%%(state%%'",
+                " AND pg_get_constraintdef(oid) LIKE '%%(state = ANY%%'",
                 [model._meta.db_table],
             )
             checks = [row[0] for row in cursor.fetchall()]

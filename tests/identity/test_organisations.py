@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from identity import organisations
-from identity.models import Desk, DeskEnrolment, Organisation
+from identity.models import Desk, DeskEnrolment, MachineKey, Organisation
 from tests import city
 from tests.statements import statements
 from tests.together import together
@@ -140,3 +140,38 @@ def test_issue_desk_code__letters_nobody_mistypes(desk: Desk):
     letters = set("".join(code_for(desk) for _ in range(20)))
 
     assert not letters & set("01IO")
+
+
+def test_enrol_terminal__one_code_in_five_threads__one_key(hall: Organisation):
+    terminal = city.make_terminal(hall).terminal
+    code = organisations.issue_terminal_code(terminal=terminal, actor="test", at=AT)
+    proofs = [a_proof() for _ in range(5)]
+
+    found = together(
+        5,
+        lambda index: organisations.enrol_terminal(
+            enrolment_code=code, kind="hall", proof=proofs[index], at=AT
+        ),
+    )
+
+    refused = [each for each in found if isinstance(each, organisations.TerminalCodeRefused)]
+    assert len(refused) == 4
+    keys = MachineKey.objects.filter(terminal=terminal)
+    assert sorted(keys.values_list("state", "algorithm")) == [
+        ("active", "ES256"), ("retired", "Ed25519"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["merchant", "bank"])
+def test_enrol_terminal__for_another_kind_of_organisation__refused(hall: Organisation, kind: str):
+    terminal = city.make_terminal(hall).terminal
+    code = organisations.issue_terminal_code(terminal=terminal, actor="test", at=AT)
+
+    with pytest.raises(organisations.TerminalCodeRefused):
+        organisations.enrol_terminal(enrolment_code=code, kind=kind, proof=a_proof(), at=AT)
+    with pytest.raises(organisations.TerminalCodeRefused):
+        organisations.enrol_terminal(
+            enrolment_code=code, kind="hall", proof=a_proof(), at=AT + timedelta(days=7)
+        )
+
+    assert MachineKey.objects.get(terminal=terminal).algorithm == "Ed25519"

@@ -164,7 +164,7 @@ def test_kiosk__fresh_code__sees_its_own_fields_and_another_pseudonym(day: Day):
 
 def test_sign_in__one_time_code_used_before__refused(day: Day):
     go(day, steps.enrol_desk, steps.sign_in)
-    at = datetime.fromtimestamp(day.memory.totp_step * TOTP_STEP_S, tz=UTC)
+    at = datetime.fromtimestamp(day.memory.totp_steps[day.clerk.username] * TOTP_STEP_S, tz=UTC)
 
     reply = day.clerk.sign_in(at=at)
 

@@ -95,7 +95,7 @@ def test_duplicate__handled_twice_and_noted_once(sandbox: OutsideWorld):
     "order",
     [
         {},
-        {"site": "bank", "mode": "delay"},
+        {"site": "insurer", "mode": "delay"},
         {"site": "register", "mode": "explode"},
         {"site": "register", "mode": "delay", "count": 0},
         {"site": "register", "mode": "delay", "count": True},

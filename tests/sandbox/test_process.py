@@ -18,7 +18,7 @@ PROGRAM = [sys.executable, "-m", "vpass.sandbox"]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name in ("register_private.pem", "register_public.pem", "vpass_public.pem"):
+    for name in ("register_private.pem", "bank_private.pem", "vpass_public.pem"):
         (tmp_path / name).write_bytes((settings.STATE_DIR / "sandbox" / name).read_bytes())
     return tmp_path
 
@@ -44,6 +44,7 @@ def test_program__starts_says_where_and_ends_cleanly(folder: Path, end: signal.S
     assert line["url"] == f"http://127.0.0.1:{line['port']}"
     assert line["register_url"] == f"{line['url']}/register"
     assert line["sms_url"] == f"{line['url']}/sms"
+    assert line["bank_url"] == f"{line['url']}/bank"
     assert code == 0
     assert not (folder / "sandbox.json").exists()
 

@@ -22,6 +22,7 @@ from vpass.day import steps
 from vpass.day.actors import totp
 from vpass.day.memory import FIRST_PLACE, Memory
 from vpass.day.play import Step, play
+from vpass.day.story import STEPS
 from vpass.day.transport import Reply, Unexpected
 from vpass.management.commands import day as command
 from vpass.programs import ROOT
@@ -31,6 +32,13 @@ LOGINS = {
     "day": {
         "clerk": {"username": "c", "password": "p", "totp_secret": "AAAA"},
         "desk_enrolment_code": "2" * 16,
+        "till_enrolment_code": "3" * 16,
+        "finance": {
+            "staff": [
+                {"username": name, "password": "p", "totp_secret": "AAAA"} for name in ("a", "b")
+            ],
+            "desk_enrolment_codes": ["4" * 16, "5" * 16],
+        },
     },
     "terminal": {
         "key_id": "kiosk-1",
@@ -104,11 +112,11 @@ def test_play__a_step_that_crashes__counted_and_its_traceback_shown(
 
 def test_steps__each_needs_only_what_stands_before_it():
     played: set[Any] = set()
-    for step in steps.STEPS:
+    for step in STEPS:
         assert set(step.needs) <= played, step.name
         played.add(step.act)
-    assert len(played) == len(steps.STEPS)
-    assert len({step.name for step in steps.STEPS}) == len(steps.STEPS)
+    assert len(played) == len(STEPS)
+    assert len({step.name for step in STEPS}) == len(STEPS)
 
 
 @pytest.fixture
@@ -166,7 +174,7 @@ def test_command__nothing_answers__every_step_fails(fake_stack: Path):
     code, lines = run_command()
 
     assert code == 1
-    assert lines[-1] == f"day: {len(steps.STEPS)} steps, {len(steps.STEPS)} failed"
+    assert lines[-1] == f"day: {len(STEPS)} steps, {len(STEPS)} failed"
     assert "no answer to GET /.well-known/vpass-keys.json" in lines[0]
     assert "without it there is no day" in lines[1]
 
@@ -184,7 +192,7 @@ def test_command__stack_does_not_come_up__exit_code_1(
     assert code == 1
     assert lines == [
         "FAILED  postgres does not start; see the log",
-        f"day: {len(steps.STEPS)} steps, {len(steps.STEPS)} failed",
+        f"day: {len(STEPS)} steps, {len(STEPS)} failed",
     ]
 
 
@@ -192,11 +200,13 @@ def test_memory__saved__comes_back_and_is_its_owners_alone(tmp_path: Path):
     path = tmp_path / "day.json"
     memory = Memory.load(path)
     assert [memory.take_place(), memory.take_place()] == [FIRST_PLACE, FIRST_PLACE + 1]
-    memory.desk_key, memory.totp_step, memory.is_desk_enrolled = "pem", 7, True
+    key = memory.key("till")
+    memory.totp_steps["c"] = 7
 
-    memory.save()
+    memory.note_enrolled("till")
 
     assert Memory.load(path) == memory
+    assert signing.jwk_of(Memory.load(path).key("till")) == signing.jwk_of(key)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [each.name for each in tmp_path.iterdir()] == ["day.json"]
 
@@ -242,7 +252,7 @@ def test_day__on_a_real_stack__ends_with_0_failed(stack: Run):
     done = play_real_day(stack)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[-1] == f"day: {len(steps.STEPS)} steps, 0 failed"
+    assert done.stdout.splitlines()[-1] == f"day: {len(STEPS)} steps, 0 failed"
 
 
 @pytest.mark.stack
@@ -252,16 +262,16 @@ def test_day__real_one_with_a_desk_that_is_refused__says_so_and_exits_1(stack: R
     done = play_real_day(stack, "--desk-code", "2" * 16)
 
     assert done.returncode == 1
-    assert 5 < len(lost) < len(steps.STEPS)
+    assert 5 < len(lost) < len(STEPS)
     lines = done.stdout.splitlines()
-    assert lines[-1] == f"day: {len(steps.STEPS)} steps, {len(lost)} failed"
+    assert lines[-1] == f"day: {len(STEPS)} steps, {len(lost)} failed"
     assert [number for number, line in enumerate(lines[:-1], 1) if "FAILED" in line] == sorted(lost)
 
 
 def needing(act: Any) -> set[int]:
     """The numbers of a step and of all that need it, directly or not."""
     lost = {act}
-    for step in steps.STEPS:
+    for step in STEPS:
         if lost & set(step.needs):
             lost.add(step.act)
-    return {number for number, step in enumerate(steps.STEPS, 1) if step.act in lost}
+    return {number for number, step in enumerate(STEPS, 1) if step.act in lost}

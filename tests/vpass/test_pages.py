@@ -16,7 +16,7 @@ def served(view: type[pages.Page]) -> tuple[str, dict[str, str]]:
     return response.render().content.decode(), dict(response.items())
 
 
-@pytest.mark.parametrize("view", [pages.PhonePage, pages.CounterPage])
+@pytest.mark.parametrize("view", [pages.PhonePage, pages.CounterPage, pages.TillPage])
 def test_page__markup__nothing_inline_and_nothing_from_elsewhere(view: type[pages.Page]) -> None:
     markup, headers = served(view)
 
@@ -91,7 +91,7 @@ def test_colours__text_and_edges__contrast_of_level_aa(palette: dict[str, str]) 
         assert contrast(palette[front], palette[back]) >= 3, (front, back)
 
 
-@pytest.mark.parametrize("outcome", ["accepted", "refused"])
+@pytest.mark.parametrize("outcome", ["accepted", "waiting", "refused"])
 def test_colours__white_on_the_result__contrast_of_level_aa(outcome: str) -> None:
     (colour,) = re.findall(rf'outcome="{outcome}"\] {{\s+background: (#[0-9a-f]+);', LOOK)
 

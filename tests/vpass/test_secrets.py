@@ -57,19 +57,37 @@ def test_load__sandbox_folder__holds_both_sides_keys(tmp_path: Path) -> None:
     found = secrets.load({}, tmp_path)
 
     register = signing.load_ed25519_private((tmp_path / "sandbox/register_private.pem").read_text())
+    bank = signing.load_ed25519_private((tmp_path / "sandbox/bank_private.pem").read_text())
     machine = signing.load_ed25519_private(found.machine_private_key_pem)
     assert found.register_public_key_pem == signing.public_pem(register.public_key())
     assert (tmp_path / "sandbox/register_public.pem").read_text() == found.register_public_key_pem
+    assert found.bank_public_key_pem == signing.public_pem(bank.public_key())
+    assert (tmp_path / "sandbox/bank_public.pem").read_text() == found.bank_public_key_pem
+    assert found.bank_public_key_pem != found.register_public_key_pem
     assert (tmp_path / "sandbox/vpass_public.pem").read_text() == signing.public_pem(
         machine.public_key()
     )
+
+
+def test_load__folder_from_before_the_bank__its_keys_added_the_others_kept(tmp_path: Path) -> None:
+    first = secrets.load({}, tmp_path)
+    for name in ("bank_private.pem", "bank_public.pem"):
+        (tmp_path / "sandbox" / name).unlink()
+
+    second = secrets.load({"REGISTER_PUBLIC_KEY": first.register_public_key_pem}, tmp_path)
+
+    assert second.register_public_key_pem == first.register_public_key_pem
+    assert second.bank_public_key_pem != first.bank_public_key_pem
+    assert (tmp_path / "sandbox/bank_public.pem").read_text() == second.bank_public_key_pem
+    assert (tmp_path / "sandbox/bank_private.pem").stat().st_mode & 0o777 == 0o600
 
 
 def test_load__site_without_secrets__refuses_and_names_each(tmp_path: Path) -> None:
     with pytest.raises(secrets.SecretsMissing) as caught:
         secrets.load({**SITE, "REGISTER_URL": "https://register.example"}, tmp_path)
 
-    for name in (*secrets.fresh_environment(), "REGISTER_PUBLIC_KEY"):
+    partners = ("REGISTER_PUBLIC_KEY", "BANK_URL", "BANK_PUBLIC_KEY")
+    for name in (*secrets.fresh_environment(), *partners):
         assert name in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
@@ -120,13 +138,18 @@ def test_load__site_with_all__taken_from_environment(tmp_path: Path) -> None:
     assert not (tmp_path / "secrets.json").exists()
 
 
-def test_load__site_names_its_register__its_key_is_used(tmp_path: Path) -> None:
-    key = signing.public_pem(signing.generate_ed25519().public_key())
+def test_load__site_names_its_partners__their_keys_are_used(tmp_path: Path) -> None:
+    names = ("REGISTER_PUBLIC_KEY", "BANK_PUBLIC_KEY", "BANK_NEXT_PUBLIC_KEY")
+    keys = {name: signing.public_pem(signing.generate_ed25519().public_key()) for name in names}
     environ = {**SITE, **secrets.fresh_environment(), "REGISTER_URL": "https://register.example"}
+    environ["BANK_URL"] = "https://bank.example"
+    environ |= {name: key.replace("\n", "\\n") for name, key in keys.items()}
 
-    found = secrets.load({**environ, "REGISTER_PUBLIC_KEY": key.replace("\n", "\\n")}, tmp_path)
+    found = secrets.load(environ, tmp_path)
 
-    assert found.register_public_key_pem == key
+    assert found.register_public_key_pem == keys["REGISTER_PUBLIC_KEY"]
+    assert found.bank_public_key_pem == keys["BANK_PUBLIC_KEY"]
+    assert found.bank_next_public_key_pem == keys["BANK_NEXT_PUBLIC_KEY"]
     assert not (tmp_path / "sandbox").exists()
 
 

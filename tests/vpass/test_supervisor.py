@@ -1,5 +1,6 @@
 """The supervisor: everything up, what dies comes back, and nothing stays behind."""
 
+import json
 import os
 import signal
 import socket
@@ -71,6 +72,13 @@ def test_stack__up__every_program_runs_and_both_doors_answer(run: supervisor.Run
     for url in (f"{run.web_url}/health/live", f"{run.sandbox_url}/register/demo-people"):
         with urllib.request.urlopen(url, timeout=10) as answer:
             assert answer.status == 200
+
+
+@pytest.mark.stack
+def test_stack__bank__knows_where_v_pass_is(run: supervisor.Run) -> None:
+    url = f"{run.sandbox_url}/bank/control/settings"
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        assert json.loads(answer.read())["vpass_url"] == run.public_url
 
 
 @pytest.mark.stack

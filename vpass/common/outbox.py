@@ -25,7 +25,7 @@ MAX_ATTEMPTS = 10
 FIRST_RETRY = timedelta(seconds=10)
 LONGEST_RETRY = timedelta(hours=1)
 # Longer than a task may run, so that only a delivery whose relay died is taken a second time.
-TAKEN_FOR = timedelta(seconds=120)
+TAKEN_FOR = timedelta(seconds=65)
 BATCH = 20
 RUN_FOR_S = 20.0
 KEPT_FOR = timedelta(days=7)

@@ -128,7 +128,8 @@ class Peer:
     """An outside service, named for the log.
 
     `base_url` is https, or http to a loopback address; without query or closing slash. With `key`
-    its answers are signed under `label` and `key_id`, and tied to our question.
+    its answers are signed under `label` and `key_id`, and tied to our question; `next_keys` are
+    good as well, by key id, while the peer changes its key.
     """
 
     name: str
@@ -136,6 +137,7 @@ class Peer:
     label: str = ""
     key_id: str = ""
     key: VerificationKey | None = None
+    next_keys: Mapping[str, VerificationKey] = field(default_factory=dict, compare=False)
     circuit: Circuit = field(default_factory=Circuit, compare=False)
 
     def __post_init__(self) -> None:
@@ -221,7 +223,7 @@ class Peer:
                 received.headers,
                 received.body,
                 request_signature=http_signatures.signature_bytes({"signature": question}),
-                find_key=lambda key_id: self.key if key_id == self.key_id else None,
+                find_key={**self.next_keys, self.key_id: self.key}.get,
                 at=at,
                 label=self.label,
             )

@@ -27,7 +27,7 @@ COUNTER = "/api/counter/v1"
 TERMINAL = "/api/terminal/v1"
 TOTP_STEP_S = 30
 
-_JSON = "application/json"
+JSON = "application/json"
 
 
 def new_key() -> str:
@@ -48,37 +48,37 @@ class Phone:
 
     def start_enrolment(self, *, phone: str) -> Reply:
         """Asks for a one-time code to a phone number."""
-        return self._send("POST", "/enrolments", {"phone": phone}, signed_in=False)
+        return self.send("POST", "/enrolments", {"phone": phone}, signed_in=False)
 
     def confirm_phone(self, *, enrolment_id: str, one_time_code: str) -> Reply:
         """Gives the one-time code back; with success the phone is signed in at level 1."""
         path = f"/enrolments/{enrolment_id}/phone-proof"
-        reply = self._send("POST", path, {"one_time_code": one_time_code}, signed_in=False)
+        reply = self.send("POST", path, {"one_time_code": one_time_code}, signed_in=False)
         return self._keep_token(reply)
 
     def renew_token(self) -> Reply:
         """Signs in again with the phone's key alone (RFC 7523)."""
         thumbprint = signing.thumbprint(signing.jwk_of(self.key))
-        claims = {"iss": thumbprint, "sub": thumbprint, **self._request_claims("/tokens")}
+        claims = {"iss": thumbprint, "sub": thumbprint, **self.request_claims("/tokens")}
         assertion = signing.encode_jws(claims, self.key, typ="vpass-token+jwt")
-        reply = self._send("POST", "/tokens", {"assertion": assertion}, signed_in=False)
+        reply = self.send("POST", "/tokens", {"assertion": assertion}, signed_in=False)
         return self._keep_token(reply)
 
     def prove_identity(self, *, real_name: str, id_number: str, key: str | None = None) -> Reply:
         """Has the population register asked; `key` repeats an earlier request."""
         body = {"real_name": real_name, "id_number": id_number}
-        return self._send("POST", "/identity-proofs", body, idempotency_key=key or new_key())
+        return self.send("POST", "/identity-proofs", body, idempotency_key=key or new_key())
 
     def me(self) -> Reply:
         """The account as the resident sees it."""
-        return self._send("GET", "/me")
+        return self.send("GET", "/me")
 
     def fetch_grant(self) -> Reply:
         """Asks for a day grant to a fresh key; with success the phone can show codes."""
         fresh = signing.generate_p256()
-        claims = {"cnf": {"jwk": signing.jwk_of(fresh)}, **self._request_claims("/grants")}
+        claims = {"cnf": {"jwk": signing.jwk_of(fresh)}, **self.request_claims("/grants")}
         signed = signing.encode_jws(claims, self.key, typ="vpass-grant+jwt")
-        reply = self._send("POST", "/grants", {"request": signed}, idempotency_key=new_key())
+        reply = self.send("POST", "/grants", {"request": signed}, idempotency_key=new_key())
         if reply.status == 201:
             self.grant, self._grant_key = b64url_decode(reply.body["grant"]), fresh
             self._ahead = datetime.fromisoformat(reply.body["server_time"]) - clock.now()
@@ -101,25 +101,26 @@ class Phone:
 
     def access_log(self) -> Reply:
         """Who has looked at the resident's record, newest first."""
-        return self._send("GET", "/access-log")
+        return self.send("GET", "/access-log")
 
     def access_line(self, line_id: str) -> Reply:
         """One line of the access log."""
-        return self._send("GET", f"/access-log/{line_id}")
+        return self.send("GET", f"/access-log/{line_id}")
 
     def _keep_token(self, reply: Reply) -> Reply:
         if reply.status == 200:
             self.access_token = reply.body["access_token"]
         return reply
 
-    def _request_claims(self, path: str) -> dict[str, Any]:
+    def request_claims(self, path: str) -> dict[str, Any]:
+        """What everything has that the phone signs for a route: for whom, when, and once."""
         return {
             "aud": self.transport.public_url + RESIDENT + path,
             "iat": int((clock.now() + self._ahead).timestamp()),
             "jti": secrets.token_urlsafe(18),
         }
 
-    def _send(
+    def send(
         self,
         method: str,
         path: str,
@@ -128,6 +129,7 @@ class Phone:
         signed_in: bool = True,
         idempotency_key: str | None = None,
     ) -> Reply:
+        """One request of the app, with the phone's proof; `path` is under the residents' part."""
         headers = {}
         token_hash = None
         if signed_in:
@@ -135,14 +137,14 @@ class Phone:
                 raise Unexpected("this phone is not signed in")
             headers["Authorization"] = f"DPoP {self.access_token}"
             token_hash = b64url_encode(sha256(self.access_token.encode()).digest())
-        headers["DPoP"] = _proof(
+        headers["DPoP"] = key_proof(
             self.key,
             method=method,
             url=self.transport.public_url + RESIDENT + path,
             at=clock.now() + self._ahead,
             token_hash=token_hash,
         )
-        return _send_json(
+        return send_json(
             self.transport, method, RESIDENT + path, headers, body, key=idempotency_key
         )
 
@@ -161,7 +163,7 @@ class Clerk:
 
     def enrol_desk(self, *, enrolment_code: str) -> Reply:
         """Makes this browser the desk that the administrator's code names."""
-        return self._send("POST", "/desk-keys", {"enrolment_code": enrolment_code}, signed_in=False)
+        return self.send("POST", "/desk-keys", {"enrolment_code": enrolment_code}, signed_in=False)
 
     def sign_in(self, *, at: datetime) -> Reply:
         """Signs in with the one-time code of the moment `at`; with success the session is kept."""
@@ -170,7 +172,7 @@ class Clerk:
             "password": self.password,
             "one_time_code": totp(self.totp_secret, at=at),
         }
-        reply = self._send("POST", "/sessions", body, signed_in=False)
+        reply = self.send("POST", "/sessions", body, signed_in=False)
         if reply.status == 201:
             ((name, value),) = reply.cookies.items()
             self._cookie = f"{name}={value}"
@@ -179,18 +181,18 @@ class Clerk:
 
     def session(self) -> Reply:
         """Who is signed in where, and for which purposes."""
-        return self._send("GET", "/sessions/current")
+        return self.send("GET", "/sessions/current")
 
     def scan(self, code: str, *, purpose: str, case_number: str, key: str | None = None) -> Reply:
         """Scans a code; `key` repeats an earlier request, whose body must be the same."""
         body = {"code": code, "purpose": purpose, "case_number": case_number}
-        return self._send("POST", "/scans", body, idempotency_key=key or new_key())
+        return self.send("POST", "/scans", body, idempotency_key=key or new_key())
 
     def sign_out(self) -> Reply:
         """Ends the session at the server; a stolen cookie would stay here, and so does this one."""
-        return self._send("DELETE", "/sessions/current")
+        return self.send("DELETE", "/sessions/current")
 
-    def _send(
+    def send(
         self,
         method: str,
         path: str,
@@ -198,22 +200,22 @@ class Clerk:
         *,
         signed_in: bool = True,
         idempotency_key: str | None = None,
+        part: str = COUNTER,
     ) -> Reply:
+        """One request of the desk's browser, with its proof; `path` is under this `part`."""
         if signed_in and not self._cookie:
             raise Unexpected("this clerk is not signed in")
-        proof = _proof(
+        proof = key_proof(
             self.desk_key,
             method=method,
-            url=self.transport.public_url + COUNTER + path,
+            url=self.transport.public_url + part + path,
             at=clock.now(),
             token_hash=self._session_hash if signed_in else None,
         )
         headers = {"Desk-Proof": proof}
         if signed_in:
             headers["Cookie"] = self._cookie
-        return _send_json(
-            self.transport, method, COUNTER + path, headers, body, key=idempotency_key
-        )
+        return send_json(self.transport, method, part + path, headers, body, key=idempotency_key)
 
 
 @dataclass
@@ -231,7 +233,7 @@ class Kiosk:
         body = {"code": code, "purpose": purpose, "case_number": case_number}
         raw = json.dumps(body, ensure_ascii=False).encode()
         path = f"{TERMINAL}/scans"
-        headers = {"content-type": _JSON, "idempotency-key": key or new_key()}
+        headers = {"content-type": JSON, "idempotency-key": key or new_key()}
         headers |= http_signatures.sign_request(
             Parts(
                 method="POST",
@@ -257,13 +259,14 @@ def totp(secret: str, *, at: datetime) -> str:
     return f"{number % 10**6:06d}"
 
 
-def _proof(
+def key_proof(
     private: signing.P256Private, *, method: str, url: str, at: datetime, token_hash: str | None
 ) -> str:
+    """The value of DPoP or Desk-Proof for one request; a query in `url` is not covered."""
     claims = {
         "jti": secrets.token_urlsafe(18),
         "htm": method,
-        "htu": url,
+        "htu": url.partition("?")[0],
         "iat": int(at.timestamp()),
     }
     if token_hash is not None:
@@ -271,7 +274,7 @@ def _proof(
     return signing.encode_jws(claims, private, typ="dpop+jwt", jwk=signing.jwk_of(private))
 
 
-def _send_json(
+def send_json(
     transport: Transport,
     method: str,
     path: str,
@@ -280,9 +283,10 @@ def _send_json(
     *,
     key: str | None,
 ) -> Reply:
+    """Sends `body` as JSON with these headers, and with an idempotency key when one is given."""
     raw = b""
     if body is not None:
-        headers["Content-Type"] = _JSON
+        headers["Content-Type"] = JSON
         raw = json.dumps(body, ensure_ascii=False).encode()
     if key is not None:
         headers["Idempotency-Key"] = key

@@ -1,9 +1,11 @@
-"""What one day must remember for the next: the desk's key, and what can be used only once."""
+"""What one day must remember for the next: keys that are enrolled, and what is used up."""
 
 import json
 import os
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+
+from vpass.common import signing
 
 FIRST_PLACE = 200  # the people before are for those who try the pages by hand, and for tests
 
@@ -14,9 +16,10 @@ class Memory:
 
     path: Path
     next_place: int = FIRST_PLACE
-    desk_key: str = ""  # PEM
-    is_desk_enrolled: bool = False
-    totp_step: int = 0  # counted as in RFC 6238; a code of this step or an earlier one is used up
+    keys: dict[str, str] = field(default_factory=dict)  # PEM, of desks and tills by name
+    enrolled: list[str] = field(default_factory=list)  # whose keys the program knows
+    # Of each member of staff, counted as in RFC 6238: codes of this step and before are used up.
+    totp_steps: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path) -> "Memory":
@@ -25,7 +28,7 @@ class Memory:
             kept = json.loads(path.read_text("utf-8"))
         except FileNotFoundError:
             kept = {}
-        known = {field.name for field in fields(cls)} - {"path"}
+        known = {each.name for each in fields(cls)} - {"path"}
         return cls(path, **{name: value for name, value in kept.items() if name in known})
 
     def take_place(self) -> int:
@@ -34,6 +37,19 @@ class Memory:
         self.next_place += 1
         self.save()
         return place
+
+    def key(self, name: str) -> signing.P256Private:
+        """The key of a till or desk, made the first time it is asked for."""
+        if name not in self.keys:
+            self.keys[name] = signing.private_pem(signing.generate_p256())
+            self.save()
+        return signing.load_private(self.keys[name])
+
+    def note_enrolled(self, name: str) -> None:
+        """The program knows this key from now on."""
+        if name not in self.enrolled:
+            self.enrolled.append(name)
+        self.save()
 
     def save(self) -> None:
         """Writes it down."""

@@ -35,7 +35,7 @@ class Outside:
 
     def __init__(self, url: str, *, wait: Callable[[], object] = _pause) -> None:
         self._url = url
-        self._wait = wait
+        self.wait = wait
 
     def person(self, place: int) -> Person:
         """The person at this place of the crowd; raises Unexpected when there is none."""
@@ -60,7 +60,7 @@ class Outside:
                 if found is None:
                     raise Unexpected("a message without a one-time code")
                 return found[0]
-            self._wait()
+            self.wait()
         raise Unexpected(f"no message within {MESSAGE_WITHIN_S:g} s")
 
     @contextmanager
@@ -72,6 +72,52 @@ class Outside:
             yield
         finally:
             self._ask("DELETE", "/faults")
+
+    # The bank
+
+    def pay_in(
+        self, top_up_number: str, *, amount_fen: int, payer_name: str, payer_last4: str
+    ) -> dict[str, Any]:
+        """Sends money from an account at the bank to a wallet; the bank's notice of it.
+
+        An account whose number ends in 0002 gets what is paid out to it at once.
+        """
+        order = {
+            "top_up_number": top_up_number,
+            "amount_fen": amount_fen,
+            "payer_name": payer_name,
+            "payer_last4": payer_last4,
+        }
+        return self._control("POST", "credits", order)
+
+    def notice(self, notice_id: str) -> dict[str, Any]:
+        """How far the bank is with telling V Pass."""
+        return self._control("GET", f"notices/{notice_id}")
+
+    def payout(self, payout_id: str) -> dict[str, Any]:
+        """How a payout stands in the bank's own books, and how often it was ordered."""
+        return self._control("GET", f"payouts/{payout_id}")
+
+    def book_payouts(self, payout_id: str | None = None) -> None:
+        """Has the bank book what it has accepted now, all or one."""
+        self._control("POST", "bookings", {} if payout_id is None else {"payout_id": payout_id})
+
+    def bank_totals(self) -> dict[str, Any]:
+        """What the bank's own books come to."""
+        return self._control("GET", "totals")
+
+    @contextmanager
+    def bank_answer_lost(self) -> Iterator[None]:
+        """The first question to the bank in the block is acted upon, and its answer lost."""
+        self._ask("POST", "/faults", json={"site": "bank", "mode": "lost_reply", "count": 1})
+        try:
+            yield
+        finally:
+            self._ask("DELETE", "/faults")
+
+    def _control(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        found: dict[str, Any] = self._ask(method, f"/bank/control/{path}", json=body)
+        return found
 
     def _inbox(self, phone: str) -> list[dict[str, str]]:
         items: list[dict[str, str]] = self._ask("GET", f"/sms/v1/inbox/{phone}")["items"]

@@ -11,7 +11,30 @@ from vpass.common import signing
 from vpass.day.actors import Clerk, Kiosk, Phone
 from vpass.day.memory import Memory
 from vpass.day.outside import Outside, Person
+from vpass.day.payment_actors import FinanceOfficer, Till, Wallet
 from vpass.day.transport import Transport, Unexpected
+
+
+@dataclass
+class Money:
+    """Those who move money on the day, and what they hold; the enrolment codes are used once."""
+
+    wallet: Wallet
+    till: Till
+    till_enrolment_code: str
+    officers: tuple[FinanceOfficer, FinanceOfficer]
+    office_enrolment_codes: list[str]
+    bank_before: dict[str, Any] = field(default_factory=dict)
+    top_up_number: str = ""
+    small: Any = None  # payments, as the till was answered
+    large: Any = None
+    refund: Any = None
+    refund_reference: str = ""
+    refund_key: str = ""
+    withdrawal_id: str = ""
+    window_id: int = 0
+    proposal_id: str = ""
+    line: Any = None  # the shop's, of the window
 
 
 @dataclass
@@ -26,6 +49,7 @@ class Day:
     kiosk: Kiosk
     phone: Phone
     neighbours_phone: Phone
+    money: Money
     resident: Person | None = None
     neighbour: Person | None = None
     case_number: str = ""
@@ -37,13 +61,29 @@ class Day:
     proof_key: str = ""
 
 
+_Act = Callable[[Day], str]
+
+
 @dataclass(frozen=True)
 class Step:
     """One step: `act` returns a word on how it went, and raises when it went wrong."""
 
     name: str
-    act: Callable[[Day], str]
-    needs: tuple[Callable[[Day], str], ...] = ()
+    act: _Act
+    needs: tuple[_Act, ...] = ()
+
+
+def adding_to(steps: list[Step]) -> Callable[..., Callable[[_Act], _Act]]:
+    """The decorator that puts a function into `steps`, after those that stand there."""
+
+    def step(name: str, *, needs: tuple[_Act, ...] = ()) -> Callable[[_Act], _Act]:
+        def put(act: _Act) -> _Act:
+            steps.append(Step(name, act, needs))
+            return act
+
+        return put
+
+    return step
 
 
 def prepare(
@@ -58,25 +98,37 @@ def prepare(
 
     With `desk_code` the desk's browser is enrolled anew.
     """
-    if not memory.desk_key:
-        memory.desk_key = signing.private_pem(signing.generate_p256())
-        memory.save()
-    terminal = logins["terminal"]
-    seeded_code = "" if memory.is_desk_enrolled else logins["day"]["desk_enrolment_code"]
+    terminal, days_own = logins["terminal"], logins["day"]
+    seeded_code = "" if "desk" in memory.enrolled else days_own["desk_enrolment_code"]
+    phone = Phone(transport)
     return Day(
         transport=transport,
         outside=outside,
         memory=memory,
-        clerk=Clerk(transport, signing.load_private(memory.desk_key), **logins["day"]["clerk"]),
+        clerk=Clerk(transport, memory.key("desk"), **days_own["clerk"]),
         desk_enrolment_code=desk_code or seeded_code,
         kiosk=Kiosk(
             transport,
             terminal["key_id"],
             signing.load_ed25519_private(terminal["private_key_pem"]),
         ),
-        phone=Phone(transport),
+        phone=phone,
         neighbours_phone=Phone(transport),
+        money=Money(
+            wallet=Wallet(phone),
+            till=Till(transport, memory.key("till")),
+            till_enrolment_code=days_own["till_enrolment_code"],
+            officers=(
+                _officer(transport, memory, days_own["finance"]["staff"][0]),
+                _officer(transport, memory, days_own["finance"]["staff"][1]),
+            ),
+            office_enrolment_codes=days_own["finance"]["desk_enrolment_codes"],
+        ),
     )
+
+
+def _officer(transport: Transport, memory: Memory, login: dict[str, str]) -> FinanceOfficer:
+    return FinanceOfficer(transport, memory.key(login["username"]), **login)
 
 
 def play(steps: Sequence[Step], day: Day, *, say: Callable[[str], object]) -> int:
@@ -84,7 +136,7 @@ def play(steps: Sequence[Step], day: Day, *, say: Callable[[str], object]) -> in
 
     A step which cannot be played because another failed has failed too.
     """
-    failed: dict[Callable[[Day], str], int] = {}
+    failed: dict[_Act, int] = {}
     for number, step in enumerate(steps, 1):
         begun = time.monotonic()
         result = _result(step, day, failed)
@@ -95,7 +147,7 @@ def play(steps: Sequence[Step], day: Day, *, say: Callable[[str], object]) -> in
     return len(failed)
 
 
-def _result(step: Step, day: Day, failed: dict[Callable[[Day], str], int]) -> str:
+def _result(step: Step, day: Day, failed: dict[_Act, int]) -> str:
     broken = [failed[need] for need in step.needs if need in failed]
     if broken:
         return f"FAILED  not played: needs step {min(broken)}"

@@ -1,33 +1,23 @@
-"""The steps of the citizen's day, in their order; each fails unless what must come out does."""
+"""The day begins: from a phone number to a scanned code, and who reads of it."""
 
 import secrets
 import time
-from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
-from identity import code_format, qr_picture
+from identity import code_format
 from vpass.common import clock, signing
-from vpass.day.actors import TOTP_STEP_S, Phone, new_key
+from vpass.day.actors import TOTP_STEP_S, Clerk, Phone, new_key
+from vpass.day.checks import present, same, through_pixels
 from vpass.day.outside import Person
-from vpass.day.play import Day, Step
+from vpass.day.play import Day, Step, adding_to
 from vpass.day.transport import Unexpected
 
 PURPOSE = "residence-permit"
 FOREIGN_PURPOSE = "registration"  # the hospital's, not the hall's
 
 STEPS: list[Step] = []
-
-_Act = Callable[[Day], str]
-
-
-def step(name: str, *, needs: tuple[_Act, ...] = ()) -> Callable[[_Act], _Act]:
-    """Puts a function into the day, after those that stand there."""
-
-    def put(act: _Act) -> _Act:
-        STEPS.append(Step(name, act, needs))
-        return act
-
-    return put
+step = adding_to(STEPS)
 
 
 @step("The city's key set is published")
@@ -36,7 +26,7 @@ def read_key_set(day: Day) -> str:
     day.key_set = reply.expect(200)["keys"]
     for key in day.key_set:
         signing.public_from_jwk({name: key[name] for name in ("kty", "crv", "x", "y")})
-        _same("key's use", (key["use"], key["alg"]), ("sig", "ES256"))
+        same("key's use", (key["use"], key["alg"]), ("sig", "ES256"))
     if not day.key_set:
         raise Unexpected("the key set is empty")
     return f"{len(day.key_set)} keys"
@@ -50,31 +40,25 @@ def enrol(day: Day) -> str:
 
 @step("The register confirms name and ID number: level 2", needs=(enrol,))
 def prove_identity(day: Day) -> str:
-    person = _present(day.resident)
+    person = present(day.resident)
     reply = day.phone.prove_identity(real_name=person.real_name, id_number=person.id_number)
-    _same("answer", reply.expect(200), {"level": 2})
+    same("answer", reply.expect(200), {"level": 2})
     return "level 2"
 
 
 @step("The phone fetches its day grant", needs=(prove_identity,))
 def fetch_grant(day: Day) -> str:
     answer = day.phone.fetch_grant().expect(201)
-    _same("rhythm", (answer["rotate_every_s"], answer["lives_s"]), (30, 60))
+    same("rhythm", (answer["rotate_every_s"], answer["lives_s"]), (30, 60))
     return f"{len(day.phone.grant)} bytes"
 
 
 @step("The code is drawn, read from the pixels, and is genuine", needs=(read_key_set, fetch_grant))
 def draw_code(day: Day) -> str:
-    text = day.phone.show_code()
-    picture = qr_picture.draw_code(text, module_pixels=4)
-    found = qr_picture.read_picture(picture)
-    _same("number of codes in the picture", len(found), 1)
-    day.code = found[0]
-    if day.code != text:
-        raise Unexpected("the picture says another text than the phone")
+    day.code, picture_bytes = through_pixels(day.phone.show_code())
     code = code_format.read_code(day.code)
     keys = [key for key in day.key_set if key["kid"] == code.kid.hex()]
-    _same("number of published keys with the code's key id", len(keys), 1)
+    same("number of published keys with the code's key id", len(keys), 1)
     jwk = {name: keys[0][name] for name in ("kty", "crv", "x", "y")}
     code_format.check_code(
         code,
@@ -82,7 +66,7 @@ def draw_code(day: Day) -> str:
         at=int(clock.now().timestamp()),
         issuer=code.grant.issuer,
     )
-    return f"{len(text)} characters, PNG of {len(picture)} bytes"
+    return f"{len(day.code)} characters, PNG of {picture_bytes} bytes"
 
 
 @step("The desk's browser is enrolled")
@@ -96,38 +80,32 @@ def enrol_desk(day: Day) -> str:
             " `manage.py day --desk-code CODE`, made by `manage.py desk_code 'Desk 2'`"
         )
     desk = reply.expect(201)["desk"]
-    day.memory.is_desk_enrolled = True
-    day.memory.save()
+    day.memory.note_enrolled("desk")
     return f"{desk['organisation']['en']}, {desk['name']['en']}"
 
 
 @step("The clerk signs in with password and one-time code", needs=(enrol_desk,))
 def sign_in(day: Day) -> str:
-    waited = _await_fresh_totp(day)
-    reply = day.clerk.sign_in(at=clock.now())
-    if reply.code == "staff.sign_in_refused":
-        # The code may have been used from elsewhere in the same half minute: once more.
-        waited += _await_fresh_totp(day)
-        reply = day.clerk.sign_in(at=clock.now())
-    purposes = {purpose["code"]: purpose["fields"] for purpose in reply.expect(201)["purposes"]}
-    _same("fields of the purpose", purposes[PURPOSE], ["real_name", "id_last4", "over_18"])
+    session, waited = signed_in(day, day.clerk)
+    purposes = {purpose["code"]: purpose["fields"] for purpose in session["purposes"]}
+    same("fields of the purpose", purposes[PURPOSE], ["real_name", "id_last4", "over_18"])
     return f"waited {waited:.0f} s for a fresh code" if waited else f"{len(purposes)} purposes"
 
 
 @step("The counter scans the code and sees exactly three fields", needs=(draw_code, sign_in))
 def scan(day: Day) -> str:
-    person = _present(day.resident)
+    person = present(day.resident)
     day.case_number, day.scan_key = f"DAY-{secrets.token_hex(4)}", new_key()
     reply = day.clerk.scan(day.code, purpose=PURPOSE, case_number=day.case_number, key=day.scan_key)
     day.scan_answer = reply.expect(200)
-    _same("outcome", day.scan_answer["outcome"], "accepted")
-    _same("level", day.scan_answer["level"], 2)
+    same("outcome", day.scan_answer["outcome"], "accepted")
+    same("level", day.scan_answer["level"], 2)
     expected = {
         "real_name": person.real_name,
         "id_last4": person.id_number[-4:],
         "over_18": True,
     }
-    _same("names of the fields", list(day.scan_answer["fields"]), list(expected))
+    same("names of the fields", list(day.scan_answer["fields"]), list(expected))
     if day.scan_answer["fields"] != expected:
         raise Unexpected("a field has a wrong value")
     return ", ".join(expected)
@@ -178,7 +156,7 @@ def scan_expired(day: Day) -> str:
 )
 def read_access_log(day: Day) -> str:
     lines = day.phone.access_log().expect(200)["items"]
-    _same(
+    same(
         "the access log, newest first",
         [(line["outcome"], line["reason"], line["purpose"]["code"]) for line in lines],
         [
@@ -190,10 +168,10 @@ def read_access_log(day: Day) -> str:
     )
     accepted = lines[-1]
     day.access_line_id = accepted["id"]
-    _same("fields in the log", accepted["fields"], ["real_name", "id_last4", "over_18"])
-    _same("case number in the log", accepted["case_number"], day.case_number)
-    _same("fields of refused lines", [line["fields"] for line in lines[:-1]], [[], [], []])
-    _same("the line by itself", day.phone.access_line(day.access_line_id).expect(200), accepted)
+    same("fields in the log", accepted["fields"], ["real_name", "id_last4", "over_18"])
+    same("case number in the log", accepted["case_number"], day.case_number)
+    same("fields of refused lines", [line["fields"] for line in lines[:-1]], [[], [], []])
+    same("the line by itself", day.phone.access_line(day.access_line_id).expect(200), accepted)
     return f"{len(lines)} lines"
 
 
@@ -207,13 +185,13 @@ def enrol_neighbour(day: Day) -> str:
 def read_foreign_line(day: Day) -> str:
     reply = day.neighbours_phone.access_line(day.access_line_id)
     reply.expect_refusal(404, "object.not_found")
-    _same("the neighbour's log", day.neighbours_phone.access_log().expect(200)["items"], [])
+    same("the neighbour's log", day.neighbours_phone.access_log().expect(200)["items"], [])
     return reply.code
 
 
 @step("The register is down: said so, and nothing half done", needs=(enrol_neighbour,))
 def meet_register_down(day: Day) -> str:
-    person = _present(day.neighbour)
+    person = present(day.neighbour)
     day.proof_key = new_key()
     with day.outside.register_down():
         reply = day.neighbours_phone.prove_identity(
@@ -221,19 +199,19 @@ def meet_register_down(day: Day) -> str:
         )
     reply.expect_refusal(503, "register.unavailable")
     account = day.neighbours_phone.me().expect(200)
-    _same("account", (account["level"], account["masked_name"]), (1, None))
+    same("account", (account["level"], account["masked_name"]), (1, None))
     day.neighbours_phone.fetch_grant().expect_refusal(403, "caller.level_too_low")
     return reply.code
 
 
 @step("The register is back: the same request goes through", needs=(meet_register_down,))
 def meet_register_again(day: Day) -> str:
-    person = _present(day.neighbour)
+    person = present(day.neighbour)
     for _ in range(2):  # and a second time with the same answer
         reply = day.neighbours_phone.prove_identity(
             real_name=person.real_name, id_number=person.id_number, key=day.proof_key
         )
-        _same("answer", reply.expect(200), {"level": 2})
+        same("answer", reply.expect(200), {"level": 2})
     return "level 2"
 
 
@@ -253,27 +231,28 @@ def _enrol(day: Day, phone: Phone, person: Person) -> str:
     answer = phone.confirm_phone(
         enrolment_id=started["enrolment_id"], one_time_code=one_time_code
     ).expect(200)
-    _same("level", answer["resident"]["level"], 1)
+    same("level", answer["resident"]["level"], 1)
     return "level 1"
 
 
-def _await_fresh_totp(day: Day) -> float:
-    """Waits until the authenticator shows a code that was never used; returns for how long."""
+def signed_in(day: Day, clerk: Clerk) -> tuple[Any, float]:
+    """The session of a clerk who has signed in now, and for how long a fresh code was waited."""
+    waited = _await_fresh_totp(day, clerk.username)
+    reply = clerk.sign_in(at=clock.now())
+    if reply.code == "staff.sign_in_refused":
+        # The code may have been used from elsewhere in the same half minute: once more.
+        waited += _await_fresh_totp(day, clerk.username)
+        reply = clerk.sign_in(at=clock.now())
+    return reply.expect(201), waited
+
+
+def _await_fresh_totp(day: Day, username: str) -> float:
+    """Waits until an authenticator shows a code that was never used; returns for how long."""
     begun = time.monotonic()
     # The server takes a code once, also one used by an earlier day in the same half minute.
-    while (now_step := int(clock.now().timestamp()) // TOTP_STEP_S) <= day.memory.totp_step:
+    used = day.memory.totp_steps.get(username, 0)
+    while (now_step := int(clock.now().timestamp()) // TOTP_STEP_S) <= used:
         time.sleep(0.1)
-    day.memory.totp_step = now_step
+    day.memory.totp_steps[username] = now_step
     day.memory.save()
     return time.monotonic() - begun if time.monotonic() - begun > 0.1 else 0.0
-
-
-def _present(person: Person | None) -> Person:
-    if person is None:
-        raise Unexpected("nobody has enrolled")
-    return person
-
-
-def _same(what: str, found: object, expected: object) -> None:
-    if found != expected:
-        raise Unexpected(f"{what}: expected {expected!r}, found {found!r}")

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from aiohttp import web
@@ -12,13 +13,18 @@ from aiohttp import web
 from vpass.sandbox.server import HOST, Sandbox
 
 
-async def run(*, folder: Path, port: int, caller_key_id: str, register_key_id: str) -> None:
+async def run(*, folder: Path, port: int, environ: Mapping[str, str]) -> None:
     """Serves until SIGTERM or SIGINT; `port` 0 takes any free one."""
     sandbox = Sandbox(
-        caller_key_id=caller_key_id,
+        caller_key_id=environ.get("VPASS_SANDBOX_CALLER_KEY_ID", "vpass-1"),
         caller_public_pem=(folder / "vpass_public.pem").read_bytes(),
-        register_key_id=register_key_id,
+        register_key_id=environ.get("VPASS_SANDBOX_REGISTER_KEY_ID", "register-1"),
         register_private_pem=(folder / "register_private.pem").read_bytes(),
+        bank_key_id=environ.get("VPASS_SANDBOX_BANK_KEY_ID", "bank-1"),
+        bank_private_pem=(folder / "bank_private.pem").read_bytes(),
+        bank_books=folder / "bank.sqlite3",
+        bank_books_after_s=float(environ.get("VPASS_SANDBOX_BANK_BOOKS_AFTER_S", "2")),
+        vpass_url=environ.get("VPASS_URL", "").rstrip("/"),
     )
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -41,6 +47,7 @@ async def run(*, folder: Path, port: int, caller_key_id: str, register_key_id: s
                 "pid": os.getpid(),
                 "register_url": f"{url}/register",
                 "sms_url": f"{url}/sms",
+                "bank_url": f"{url}/bank",
             }
         )
         unfinished = note.with_suffix(".json.new")
@@ -60,14 +67,7 @@ def main() -> int:
     if not folder or not port.isdecimal():
         print("the sandbox needs VPASS_SANDBOX_DIR, and a number as its port", file=sys.stderr)
         return 2
-    asyncio.run(
-        run(
-            folder=Path(folder),
-            port=int(port),
-            caller_key_id=os.environ.get("VPASS_SANDBOX_CALLER_KEY_ID", "vpass-1"),
-            register_key_id=os.environ.get("VPASS_SANDBOX_REGISTER_KEY_ID", "register-1"),
-        )
-    )
+    asyncio.run(run(folder=Path(folder), port=int(port), environ=os.environ))
     return 0
 
 

@@ -42,6 +42,8 @@ MODES: Mapping[str, tuple[str, ...]] = {
     "huge": ("length", "chunked"),
     "too_many": ("",),
 }
+# What can go wrong with a message that a site sends by itself.
+NOTICE_MODES = frozenset({"delay", "duplicate", "replayed", "lost_reply", "reset", "bad_signature"})
 DEFAULT_SECONDS = {"delay": 5.0, "trickle": 0.5, "too_many": 7.0}
 
 
@@ -68,8 +70,12 @@ class Fault:
 class Switch:
     """The faults that are still to come, each site's in the order they were asked for."""
 
-    def __init__(self, *, sites: frozenset[str]) -> None:
+    def __init__(
+        self, *, sites: frozenset[str], modes_of: Mapping[str, frozenset[str]] | None = None
+    ) -> None:
+        """`modes_of` names the modes of those sites that do not know all."""
         self._sites = sites
+        self._modes_of = modes_of or {}
         self._waiting: deque[Fault] = deque()
         self._turn = 0
 
@@ -80,6 +86,8 @@ class Switch:
         site, mode, variant = order.get("site"), order.get("mode"), order.get("variant")
         if not isinstance(mode, str) or site not in self._sites or mode not in MODES:
             raise ValueError("no such site or mode")
+        if mode not in self._modes_of.get(site, MODES):
+            raise ValueError("no such mode of this site")
         if variant is not None and variant not in MODES[mode]:
             raise ValueError("no such variant")
         count = order.get("count", 1)
@@ -149,11 +157,15 @@ def raw_message(status: int, headers: Mapping[str, str], body: bytes) -> bytes:
 
 def reset(request: web.Request) -> None:
     """Ends the connection with a TCP reset instead of a proper close."""
-    if request.transport is None:
-        return
-    connection = request.transport.get_extra_info("socket")
+    if request.transport is not None:
+        reset_transport(request.transport)
+
+
+def reset_transport(transport: asyncio.WriteTransport) -> None:
+    """The same for any connection."""
+    connection = transport.get_extra_info("socket")
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    request.transport.abort()
+    transport.abort()
 
 
 async def send_raw(request: web.Request, data: bytes, *, seconds_a_byte: float = 0.0) -> None:

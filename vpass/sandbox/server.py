@@ -2,12 +2,18 @@
 
 import asyncio
 import ipaddress
-from collections.abc import Awaitable, Callable, Mapping
+import os
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from vpass.sandbox import faults
+from vpass.sandbox.bank import Bank
+from vpass.sandbox.bank_books import Books
+from vpass.sandbox.bank_courier import Courier
 from vpass.sandbox.faults import Fault, Switch, json_bytes
 from vpass.sandbox.register import Register
 from vpass.sandbox.signatures import Question, SignatureRefused, Signatures
@@ -151,7 +157,7 @@ class Exchange:
             headers["Signature"] = f"{start}=:{'B' if end[0] == 'A' else 'A'}{end[1:]}"
         if variant == "two" and "Signature" in headers:
             for name in ("Signature", "Signature-Input"):
-                headers[name] += ", second" + headers[name].removeprefix("register")
+                headers[name] += ", second" + headers[name].removeprefix(self.site.name)
         return headers, data
 
     def _plain(self, status: int, headers: Mapping[str, str], data: bytes) -> web.Response:
@@ -181,23 +187,48 @@ class Sandbox:
         caller_public_pem: bytes,
         register_key_id: str,
         register_private_pem: bytes,
+        bank_key_id: str,
+        bank_private_pem: bytes,
+        bank_books: Path,
+        bank_books_after_s: float,
+        vpass_url: str,
     ) -> None:
+        self.switch = Switch(
+            sites=frozenset({"register", "sms", "bank", "bank_notices"}),
+            modes_of={"bank_notices": faults.NOTICE_MODES},
+        )
+
+        def signatures(label: str, *, key_id: str, private_pem: bytes) -> Signatures:
+            return Signatures(
+                caller_key_id=caller_key_id,
+                caller_public_pem=caller_public_pem,
+                own_key_id=key_id,
+                own_private_pem=private_pem,
+                label=label,
+            )
+
+        of_register = signatures(
+            "register", key_id=register_key_id, private_pem=register_private_pem
+        )
+        # The gateway signs nothing; it only checks.
+        of_sms = signatures("sms", key_id=register_key_id, private_pem=register_private_pem)
+        of_bank = signatures("bank", key_id=bank_key_id, private_pem=bank_private_pem)
         self.register = Register()
         self.sms = Sms()
-        sites: tuple[Site, ...] = (self.register, self.sms)
-        self.switch = Switch(sites=frozenset(site.name for site in sites))
+        self.bank = Bank(
+            books=Books(bank_books),
+            courier=Courier(signatures=of_bank, switch=self.switch),
+            books_after_s=bank_books_after_s,
+            vpass_url=vpass_url,
+        )
+        sites: tuple[tuple[Site, Signatures], ...] = (
+            (self.register, of_register),
+            (self.sms, of_sms),
+            (self.bank, of_bank),
+        )
         self.exchanges = [
-            Exchange(
-                site=site,
-                signatures=Signatures(
-                    caller_key_id=caller_key_id,
-                    caller_public_pem=caller_public_pem,
-                    own_key_id=register_key_id,
-                    own_private_pem=register_private_pem,
-                ),
-                switch=self.switch,
-            )
-            for site in sites
+            Exchange(site=site, signatures=with_keys, switch=self.switch)
+            for site, with_keys in sites
         ]
 
     def application(self) -> web.Application:
@@ -209,6 +240,10 @@ class Sandbox:
         app.router.add_get("/register/demo-people", self._demo_people)
         app.router.add_get("/register/journal", self._journal)
         app.router.add_get("/sms/v1/inbox/{number}", self._inbox)
+        app.router.add_get("/bank/control/{what}", self._bank_control)
+        app.router.add_get("/bank/control/{what}/{which}", self._bank_control)
+        app.router.add_post("/bank/control/{what}", self._bank_control)
+        app.cleanup_ctx.append(self._bank_at_work)
         app.router.add_get("/faults", self._faults)
         app.router.add_post("/faults", self._add_fault)
         app.router.add_delete("/faults", self._clear_faults)
@@ -237,6 +272,31 @@ class Sandbox:
         _only_from_here(request)
         return _json({"items": self.sms.inbox(request.match_info["number"])})
 
+    async def _bank_control(self, request: web.Request) -> web.Response:
+        _only_from_here(request)
+        members: dict[str, Any] | None = None
+        if request.method == "POST":
+            if request.content_type != "application/json":
+                return _json({"error": "media_type"}, status=415)
+            try:
+                members = read_object(await request.read())
+            except (ValueError, RecursionError):
+                return _json({"error": "malformed"}, status=400)
+        try:
+            return _json(self.bank.control(members=members, **request.match_info))
+        except LookupError:
+            return _json({"error": "not_found"}, status=404)
+        except ValueError as error:
+            return _json({"error": "malformed", "detail": str(error)}, status=400)
+
+    async def _bank_at_work(self, _app: web.Application) -> AsyncIterator[None]:
+        work = asyncio.create_task(self.bank.work())
+        work.add_done_callback(_die_with)
+        yield
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        self.bank.close()
+
     async def _faults(self, request: web.Request) -> web.Response:
         _only_from_here(request)
         return _json({"faults": self.switch.waiting()})
@@ -256,6 +316,13 @@ class Sandbox:
         _only_from_here(request)
         self.switch.clear()
         return _json({"faults": []})
+
+
+def _die_with(work: asyncio.Task[None]) -> None:
+    """A bank that answers but no longer gives notice would be worse than none."""
+    if not work.cancelled() and (error := work.exception()) is not None:
+        traceback.print_exception(error)
+        os._exit(1)
 
 
 def _json(value: Any, *, status: int = 200) -> web.Response:

@@ -1,6 +1,7 @@
 """Checks the caller's signature and signs the answers, with a library V Pass does not use."""
 
 import re
+import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ NONCE_KEPT_S = 120
 REQUEST_COMPONENTS = frozenset({'"@method"', '"@target-uri"', '"content-digest"', '"content-type"'})
 REQUEST_PARAMETERS = frozenset({"created", "keyid", "nonce", "alg"})
 TIE_TO_REQUEST = '"signature";req;key="vpass"'
+QUESTION_LABEL = "vpass"
+NOTICE_COMPONENTS = ("@method", "@target-uri", "content-digest", "content-type", "idempotency-key")
 ANSWER_COMPONENTS = ("@status", "content-digest", "content-type", TIE_TO_REQUEST)
 
 _NONCE = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
@@ -43,13 +46,13 @@ class Question:
 
     method: str
     url: str
-    headers: CIMultiDictProxy[str]
+    headers: CIMultiDictProxy[str] | CIMultiDict[str]
 
 
 @dataclass
 class _Answer:
     status_code: int
-    headers: CIMultiDict[str]
+    headers: CIMultiDict[str] | CIMultiDictProxy[str]
     request: Question
 
 
@@ -67,7 +70,9 @@ class Signatures:
         caller_public_pem: bytes,
         own_key_id: str,
         own_private_pem: bytes,
+        label: str = "register",
     ) -> None:
+        self.label = label
         self.caller_key_id = caller_key_id
         self.own_key_id = own_key_id
         resolver = MappingKeyResolver(
@@ -115,18 +120,69 @@ class Signatures:
         key_id: str | None = None,
         created_ago_s: int = 0,
         is_tied: bool = True,
-    ) -> CIMultiDict[str]:
+    ) -> CIMultiDict[str] | CIMultiDictProxy[str]:
         """The headers with digest and signature; the last three arguments are there to go wrong."""
         message = _Answer(status, CIMultiDict(headers), question)
         self._signer.sign(
             message,
             key_id=key_id or self.own_key_id,
             created=datetime.fromtimestamp(time_now() - created_ago_s, tz=UTC),
-            label="register",
+            label=self.label,
             covered_component_ids=ANSWER_COMPONENTS if is_tied else ANSWER_COMPONENTS[:3],
             body=body,
         )
         return message.headers
+
+    def sign_question(
+        self,
+        *,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        key_id: str | None = None,
+        created_ago_s: int = 0,
+    ) -> Question:
+        """A POST of our own to V Pass, signed; the last two arguments are there to go wrong."""
+        question = Question("POST", url, CIMultiDict(headers))
+        self._signer.sign(
+            question,
+            key_id=key_id or self.own_key_id,
+            created=datetime.fromtimestamp(time_now() - created_ago_s, tz=UTC),
+            nonce=secrets.token_urlsafe(16),
+            label=QUESTION_LABEL,
+            covered_component_ids=NOTICE_COMPONENTS,
+            body=body,
+        )
+        return question
+
+    def check_answer(
+        self,
+        question: Question,
+        *,
+        status: int,
+        headers: CIMultiDictProxy[str],
+        body: bytes,
+    ) -> None:
+        """Accepts V Pass's answer to a question of our own, or raises SignatureRefused."""
+        for name in ("Signature-Input", "Signature", "Content-Digest", "Content-Type"):
+            if len(headers.getall(name, [])) != 1:
+                raise SignatureRefused("signature_missing")
+        try:
+            results = self._verifier.verify(
+                _Answer(status, headers, question), max_age=None, body=body
+            )
+        except InvalidSignature as error:
+            raise SignatureRefused("signature_invalid") from error
+        (result,) = results
+        expected = {item if ";" in item else f'"{item}"' for item in ANSWER_COMPONENTS}
+        if (
+            result.label != QUESTION_LABEL
+            or result.covered_components.keys() - {'"@signature-params"'} != expected
+            or result.parameters.keys() != {"created", "keyid", "alg"}
+        ):
+            raise SignatureRefused("signature_invalid")
+        if int(result.parameters["created"]) < time_now() - MAX_AGE_S:
+            raise SignatureRefused("signature_expired")
 
     def _use_up(self, nonce: str) -> None:
         moment = time.monotonic()

@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from tests.bench.baselines.pay import BarePayment
 from tests.bench.baselines.views import DurableInsert
 
-urlpatterns = [path("insert", DurableInsert.as_view())]
+urlpatterns = [path("insert", DurableInsert.as_view()), path("pay", BarePayment.as_view())]

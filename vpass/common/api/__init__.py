@@ -37,11 +37,12 @@ from vpass.common.api.authentication import (
     DeskKeyAuthentication,
     KeyAuthentication,
     MachineAuthentication,
+    MachineKeyAuthentication,
     ResidentAuthentication,
     StaffAuthentication,
 )
 from vpass.common.api.openapi import AudienceSchema, describes
-from vpass.common.api.pages import page_serializer
+from vpass.common.api.pages import PageQuery, page_serializer
 from vpass.common.api.problems import render_exception
 from vpass.common.api.serializers import QuerySerializer, StrictSerializer, validated
 from vpass.common.callers import Caller
@@ -53,6 +54,7 @@ from vpass.common.policy import ADMISSIONS, Audience
 __all__ = [
     "Audience",
     "Endpoint",
+    "PageQuery",
     "QuerySerializer",
     "StrictSerializer",
     "describes",
@@ -68,6 +70,7 @@ _AUTHENTICATION: dict[policy.Credential, list[type[BaseAuthentication]]] = {
 _KEY_ALONE: dict[policy.Credential, list[type[BaseAuthentication]]] = {
     "resident": [KeyAuthentication],
     "staff": [DeskKeyAuthentication],
+    "machine": [MachineKeyAuthentication],
 }
 _METHODS = ["get", "head", "post", "put", "patch", "delete"]
 
@@ -91,10 +94,11 @@ class Endpoint(APIView):
     """One address of the API, for one audience.
 
     `audience` is required; how callers authenticate follows from it. `signed_in = False` is for
-    phones and desks on their way in: their key alone is proven (`self.proof`), no token or session
-    is asked for. `level` is the least a resident must have; of `roles` staff need one. `max_bytes`
-    caps the body. Every answer is JSON and says `Cache-Control: no-store`, unless a public one
-    sets its own; unlisted methods, OPTIONS among them, are 405 before anything is looked up.
+    phones, desks and machines on their way in: their key alone is proven (`self.proof`), no token
+    or session is asked for. `level` is the least a resident must have; of `roles` staff need one.
+    `max_bytes` caps the body. Every answer is JSON and says `Cache-Control: no-store`, unless a
+    public one sets its own; unlisted methods, OPTIONS among them, are 405 before anything is looked
+    up.
     """
 
     audience: ClassVar[Audience]
@@ -173,14 +177,15 @@ class Endpoint(APIView):
         *,
         render: Callable[[Any], Mapping[str, Any]],
         order: Sequence[str] = ("-at", "-id"),
+        query: type[PageQuery] = PageQuery,
     ) -> Response:
         """One page of `rows` as {"items": [...], "next": cursor or null}: one SQL statement.
 
         `order` are model fields, unique together, all rising or all falling. The URL takes `limit`
-        (1 to 100) and `cursor`, and nothing else.
+        (1 to 100) and `cursor`, and what else `query` has.
         """
         salt = f"{type(self).__module__}.{type(self).__qualname__}:{self.caller.scope}"
-        asked = pages.read_page_request(self.request.query_params, salt=salt)
+        asked = pages.read_page_request(self.request.query_params, salt=salt, query=query)
         return Response(pages.cut_page(rows, asked=asked, order=order, render=render, salt=salt))
 
     # How a request passes

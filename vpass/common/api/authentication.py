@@ -10,6 +10,7 @@ will not export; a foreign page can neither read nor make it, nor send such a he
 """
 
 import re
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Literal, cast
 
@@ -19,8 +20,9 @@ from django.utils.encoding import escape_uri_path
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from vpass.common import callers, clock, http_signatures, key_proofs, limits
+from vpass.common import callers, clock, http_signatures, key_proofs, limits, signing
 from vpass.common.callers import Caller, KnownCaller
+from vpass.common.encodings import read_json_object
 from vpass.common.errors import NotAuthenticated
 from vpass.common.http_signatures import Parts, SignatureReplayed, VerifiedSignature
 from vpass.common.key_proofs import KeyProof
@@ -122,20 +124,48 @@ class MachineAuthentication(BaseAuthentication):
             found.append(known.caller)
             return known.key
 
-        signature = http_signatures.verify_request(_parts(request), find_key=find_key, at=at)
-        is_first = limits.spend_once(
-            f"signature:{signature.key_id}",
-            signature.nonce,
-            expires_at=signature.created + http_signatures.MAX_AGE + timedelta(seconds=60),
-        )
-        if not is_first:
-            raise SignatureReplayed()
+        signature = _verified(request, find_key=find_key, at=at)
         note_caller(found[0].scope)
         return found[0], signature
 
     def authenticate_header(self, request: Request) -> str:
         """A challenge which names what has to be signed."""
         return 'Signature realm="V Pass", label="vpass", algs="ed25519 ecdsa-p256-sha256"'
+
+
+class MachineKeyAuthentication(BaseAuthentication):
+    """A signature (RFC 9421) by a P-256 key nobody knows yet, for machines on their way in.
+
+    The public JWK stands in the body's member `jwk`, and its thumbprint is the `keyid`.
+    """
+
+    def authenticate(self, request: Request) -> tuple[Caller, KeyProof]:
+        """A caller of the kind "key", whose id is the thumbprint, and the key itself."""
+        found: list[KeyProof] = []
+
+        def find_key(key_id: str) -> VerificationKey | None:
+            try:
+                jwk = read_json_object(_http_request(request).body)["jwk"]
+                public = signing.public_from_jwk(jwk if isinstance(jwk, dict) else {})
+            except (ValueError, KeyError, signing.BadKey):
+                return None
+            offered = KeyProof(
+                jwk=jwk, thumbprint=signing.thumbprint(jwk), point=signing.public_point(public)
+            )
+            if offered.thumbprint != key_id:
+                return None
+            found.append(offered)
+            return VerificationKey("ES256", public)
+
+        _verified(request, find_key=find_key, at=moment_of(request))
+        (proof,) = found
+        caller = Caller(kind="key", id=proof.thumbprint, key_id=proof.thumbprint)
+        note_caller(caller.scope)
+        return caller, proof
+
+    def authenticate_header(self, request: Request) -> str:
+        """The challenge of machines."""
+        return MachineAuthentication().authenticate_header(request)
 
 
 def device_proof(request: Request, at: datetime, *, header: ProofHeader = "DPoP") -> KeyProof:
@@ -188,6 +218,20 @@ def _prove(
     return known.caller, proof
 
 
+def _verified(
+    request: Request, *, find_key: Callable[[str], VerificationKey | None], at: datetime
+) -> VerifiedSignature:
+    signature = http_signatures.verify_request(_parts(request), find_key=find_key, at=at)
+    is_first = limits.spend_once(
+        f"signature:{signature.key_id}",
+        signature.nonce,
+        expires_at=signature.created + http_signatures.MAX_AGE + timedelta(seconds=60),
+    )
+    if not is_first:
+        raise SignatureReplayed()
+    return signature
+
+
 def _url(request: Request) -> str:
     return f"{settings.PUBLIC_URL}{escape_uri_path(request.path)}"
 
@@ -196,8 +240,12 @@ def _method(request: Request) -> str:
     return str(request.method)
 
 
+def _http_request(request: Request) -> HttpRequest:
+    return cast(HttpRequest, cast(Any, request)._request)
+
+
 def _parts(request: Request) -> Parts:
-    http_request = cast(HttpRequest, cast(Any, request)._request)
+    http_request = _http_request(request)
     headers = {
         name: value.strip(" \t")
         for name in _SIGNED_HEADERS

@@ -92,11 +92,11 @@ def describes(
 
     `answers` has the serializer of each success by status, None for an empty one. `problems` are
     those of this work; what the edge itself refuses is added. `idempotent` adds the header
-    Idempotency-Key, `paged` the parameters `limit` and `cursor`.
+    Idempotency-Key, `paged` the parameters `limit` and `cursor` (a `query` has them itself).
     """
     description = Description(
         request=request,
-        query=PageQuery if paged else query,
+        query=query or (PageQuery if paged else None),
         answers=answers,
         examples=examples,
         problems=problems,
@@ -272,6 +272,22 @@ class MachineScheme(OpenApiAuthenticationExtension):
             "in": "header",
             "name": "Signature",
             "description": "HTTP message signature, RFC 9421; docs/http-signatures.md.",
+        }
+
+
+class MachineKeyScheme(OpenApiAuthenticationExtension):
+    """How machines show a key that is not known yet."""
+
+    target_class = "vpass.common.api.authentication.MachineKeyAuthentication"
+    name = "key_signature"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, Any]:
+        """The signature header; the key is in the body."""
+        return {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Signature",
+            "description": "RFC 9421, by the key whose public JWK is the body's member jwk.",
         }
 
 

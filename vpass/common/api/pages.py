@@ -42,12 +42,15 @@ class PageRequest:
     after: list[Any] | None
 
 
-def read_page_request(query: QueryDict, *, salt: str) -> PageRequest:
+def read_page_request(
+    parameters: QueryDict, *, salt: str, query: type[PageQuery] = PageQuery
+) -> PageRequest:
     """The page that a URL asks for; raises BadRequest, also for a cursor of another list or caller.
 
-    `salt` names list and caller: cursors are signed with it.
+    `salt` names list and caller: cursors are signed with it. `query` says which other parameters
+    the list takes.
     """
-    asked = validated(PageQuery(data=query))
+    asked = validated(query(data=parameters))
     cursor = asked.get("cursor")
     if cursor is None:
         return PageRequest(limit=asked["limit"], after=None)

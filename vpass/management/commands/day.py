@@ -13,7 +13,7 @@ from vpass import seed
 from vpass.day.memory import Memory
 from vpass.day.outside import Outside
 from vpass.day.play import play, prepare
-from vpass.day.steps import STEPS
+from vpass.day.story import STEPS
 from vpass.day.transport import HttpTransport
 from vpass.secrets import make_private_folder
 from vpass.supervisor import Run, StackFailure, stack

@@ -19,6 +19,7 @@ from vpass.supervisor import WEB_PORT, AlreadyUp, StackFailure, Supervisor, read
 PAGES = (
     ("/phone/", "手机 the resident's phone"),
     ("/counter/", "窗口 the counter"),
+    ("/till/", "收银台 the till"),
     ("/health/ready", "就绪 readiness"),
 )
 FOR_MACHINES = {"day", "terminal"}  # kept in the file, but nothing a person would type

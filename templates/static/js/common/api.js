@@ -1,7 +1,5 @@
 // Calls the V Pass API with a proof of the key on each request, and makes problems of refusals.
 
-import { makeProof } from "./proofs.js";
-
 const TIMEOUT_MS = 15000;
 
 /** A refusal or a failure, as RFC 9457 problem details or as what the browser noticed itself. */
@@ -33,35 +31,32 @@ async function readBody(response) {
 }
 
 /**
- * A caller for the site at `publicUrl`, whose proofs travel in the header `proofHeader`.
+ * A caller for the site at `publicUrl`. `prove` makes the headers by which the device shows its key:
+ * `proofIn("DPoP")` of proofs.js, or `signRequest` of http_signatures.js.
  *
  * call(method, path, {key, ath, token, body, idempotencyKey}) gives the answer's JSON or null, and
  * throws Problem. `body` may be a function that makes it. What was refused because this device's
  * clock was wrong is made once more.
  */
-export function makeApi({ publicUrl, clock, proofHeader }) {
+export function makeApi({ publicUrl, clock, prove }) {
   async function send(method, path, { key, ath, token, body, idempotencyKey }) {
-    const [plainPath] = path.split("?");
-    // A second of slack: a proof must not seem to come from the future.
-    const proof = await makeProof({
-      key,
-      method,
-      url: publicUrl + plainPath,
-      ath,
-      issuedAt: clock.seconds() - 1,
-    });
     const made = typeof body === "function" ? await body() : body;
-    const headers = { Accept: "application/json", [proofHeader]: proof };
+    const text = made === undefined ? undefined : JSON.stringify(made);
+    const headers = { Accept: "application/json" };
     if (token) headers.Authorization = `DPoP ${token}`;
     if (made !== undefined) headers["Content-Type"] = "application/json";
     if (idempotencyKey) headers["Idempotency-Key"] = idempotencyKey;
+    // A second of slack: a proof must not seem to come from the future.
+    const issuedAt = clock.seconds() - 1;
+    const url = publicUrl + path;
+    Object.assign(headers, await prove({ key, method, url, ath, text, idempotencyKey, issuedAt }));
     const sentAt = Date.now();
     let response;
     try {
       response = await fetch(path, {
         method,
         headers,
-        body: made === undefined ? undefined : JSON.stringify(made),
+        body: text,
         cache: "no-store",
         credentials: "same-origin",
         signal: AbortSignal.timeout(TIMEOUT_MS),

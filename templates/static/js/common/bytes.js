@@ -14,10 +14,11 @@ export function concat(...parts) {
   return whole;
 }
 
+export const toBase64 = (bytes) => btoa(String.fromCharCode(...bytes));
+
 /** Base64url without padding (RFC 7515 section 2). */
 export function toBase64url(bytes) {
-  const text = btoa(String.fromCharCode(...bytes));
-  return text.replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
+  return toBase64(bytes).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
 }
 
 export function fromBase64url(text) {

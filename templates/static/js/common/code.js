@@ -8,6 +8,9 @@ import { sign } from "./keys.js";
 export const SCENES = { id: 1, pay: 2, bus: 4, door: 8, library: 16, check_in: 32 };
 export const ALL_SCENES = 63;
 
+/** What a scanner typed, whatever the keyboard made of it: wide letters, small letters, line ends. */
+export const cleanCode = (text) => text.normalize("NFKC").trim().toUpperCase();
+
 const PROTECTED = Uint8Array.of(0xa1, 0x01, 0x26); // {1: -7}, ES256
 const ARRAY_OF_TWO = Uint8Array.of(0x82);
 

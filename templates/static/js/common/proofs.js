@@ -21,6 +21,13 @@ export function makeProof({ key, method, url, ath, issuedAt }) {
   return encodeJws({ typ: "dpop+jwt", jwk: key.jwk }, claims, key);
 }
 
+/** For makeApi: a proof for each request, in the header `name`. */
+export const proofIn =
+  (name) =>
+  async ({ key, method, url, ath, issuedAt }) => ({
+    [name]: await makeProof({ key, method, url: url.split("?")[0], ath, issuedAt }),
+  });
+
 /** The assertion by which a bound phone asks for a new access token. */
 export function makeAssertion({ key, url, issuedAt }) {
   const claims = {
@@ -38,4 +45,17 @@ export function makeAssertion({ key, url, issuedAt }) {
 export function makeGrantRequest({ key, url, grantJwk, issuedAt }) {
   const claims = { aud: url, iat: issuedAt, jti: jti(), cnf: { jwk: grantJwk } };
   return encodeJws({ typ: "vpass-grant+jwt" }, claims, key);
+}
+
+/** The device key's word for a payment as the API shows it; `url` is where it is sent. */
+export function makeConfirmation({ key, url, payment, issuedAt }) {
+  const claims = {
+    aud: url,
+    iat: issuedAt,
+    jti: jti(),
+    order: payment.id,
+    payee: payment.payee.id,
+    amount_fen: payment.amount_fen,
+  };
+  return encodeJws({ typ: "vpass-confirm+jwt" }, claims, key);
 }

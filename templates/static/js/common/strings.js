@@ -1,6 +1,10 @@
 // Everything a person sees, in both languages: [Chinese, English]. {name} is filled in.
 
+import { MONEY } from "./strings_money.js";
+
 export const STRINGS = {
+  ...MONEY,
+
   // Shared
   "app.title": ["V Pass · 潍坊", "V Pass · Weifang"],
   "app.city": ["潍坊", "Weifang"],

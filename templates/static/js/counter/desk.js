@@ -3,6 +3,7 @@
 import { makeApi } from "../common/api.js";
 import { makeClock } from "../common/clock.js";
 import { generateKey } from "../common/keys.js";
+import { proofIn } from "../common/proofs.js";
 
 const BASE = "/api/counter/v1";
 
@@ -12,7 +13,7 @@ export async function openDesk({ store, publicUrl }) {
     offset: (await store.get("clock_offset")) ?? 0,
     onChange: (offset) => store.put("clock_offset", offset),
   });
-  const api = makeApi({ publicUrl, clock, proofHeader: "Desk-Proof" });
+  const api = makeApi({ publicUrl, clock, prove: proofIn("Desk-Proof") });
   let key = await store.get("desk_key");
   let desk = await store.get("desk");
   let ath = await store.get("session_hash");

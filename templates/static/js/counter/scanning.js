@@ -1,6 +1,7 @@
 // Scanning: hand scanner, paste, picture, camera; one scan at a time, and ready for the next.
 
 import { Problem } from "../common/api.js";
+import { cleanCode } from "../common/code.js";
 import { fieldName, find, make, markField } from "../common/dom.js";
 import { inLanguage, listed, onLanguage, t } from "../common/language.js";
 import { openCamera, readPicture } from "./pictures.js";
@@ -11,9 +12,6 @@ const SILENCE_MS = 400;
 const TRIES = 3;
 const SESSION_OVER = ["token.unknown", "caller.not_authenticated"];
 const BETWEEN_TRIES_MS = 700;
-
-/** What a scanner typed, whatever the keyboard made of it: wide letters, small letters, line ends. */
-export const cleanCode = (text) => text.normalize("NFKC").trim().toUpperCase();
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 

@@ -4,7 +4,9 @@ import { find, findAll, make, showView } from "../common/dom.js";
 import { hasString, onLanguage, t } from "../common/language.js";
 import { startPage } from "../common/start.js";
 import { makeAccessLog } from "./access_log.js";
+import { makeConfirming } from "./confirming.js";
 import { makeEnrolment } from "./enrolment.js";
+import { makeMoney } from "./money.js";
 import { openSession } from "./session.js";
 import { openWallet } from "./wallet.js";
 
@@ -30,6 +32,8 @@ async function start() {
   const { store, publicUrl } = page;
   const session = await openSession({ store, publicUrl, onLost });
   const log = makeAccessLog({ session });
+  const money = makeMoney({ session });
+  const confirming = makeConfirming({ session, onDecided });
   let wallet = null;
   const enrolment = makeEnrolment({ session, store, onDone: enter });
 
@@ -39,12 +43,18 @@ async function start() {
     showView("lost");
   }
 
+  function onDecided(words) {
+    wallet.announce(words);
+    money.refresh();
+  }
+
   async function enter(level) {
     if (level < IDENTITY_LEVEL) {
       enrolment.askIdentity();
       return;
     }
-    wallet ??= await openWallet({ session, store });
+    wallet ??= await openWallet({ session, store, onPaid: confirming.look });
+    confirming.look();
     find("#tabs").hidden = false;
     // Asks the browser not to clear the key away when the disk runs full.
     navigator.storage?.persist?.();
@@ -55,7 +65,7 @@ async function start() {
   function go({ focus }) {
     if (!wallet) return;
     const [name, id] = location.hash.slice(1).split("/");
-    const tab = ["log", "me"].includes(name) ? name : "code";
+    const tab = ["log", "me", "money"].includes(name) ? name : "code";
     for (const link of findAll("#tabs a")) {
       if (link.hash === `#${tab}`) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
@@ -63,6 +73,10 @@ async function start() {
     showView(tab === "log" && id ? "line" : tab, { focus });
     if (tab === "code") wallet.show();
     else if (tab === "me") drawFacts(wallet.me());
+    else if (tab === "money") {
+      money.show();
+      confirming.look();
+    }
     else if (id) log.showLine(id);
     else log.showList();
   }

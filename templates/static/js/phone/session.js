@@ -3,7 +3,7 @@
 import { makeApi, Problem } from "../common/api.js";
 import { makeClock } from "../common/clock.js";
 import { generateKey } from "../common/keys.js";
-import { makeAssertion, tokenHash } from "../common/proofs.js";
+import { makeAssertion, proofIn, tokenHash } from "../common/proofs.js";
 
 const BASE = "/api/resident/v1";
 const SPARE_MS = 30000;
@@ -14,7 +14,7 @@ export async function openSession({ store, publicUrl, onLost }) {
     offset: (await store.get("clock_offset")) ?? 0,
     onChange: (offset) => store.put("clock_offset", offset),
   });
-  const api = makeApi({ publicUrl, clock, proofHeader: "DPoP" });
+  const api = makeApi({ publicUrl, clock, prove: proofIn("DPoP") });
   let key = await store.get("device_key");
   let token = await store.get("token");
   let renewing = null;

@@ -12,8 +12,11 @@ const CALM_WATCH_MS = 30000;
 const ATTENTION_MS = 180000;
 const CHOICES = { all: ALL_SCENES, no_pay: ALL_SCENES - SCENES.pay, id: SCENES.id };
 
-/** Starts the front on the view "code"; gives {show, me, stop}. */
-export async function openWallet({ session, store }) {
+/**
+ * Starts the front on the view "code"; `onPaid` hears of each use at a till. Gives {show, me,
+ * announce, learnMe, stop}.
+ */
+export async function openWallet({ session, store, onPaid }) {
   let me = (await store.get("me")) ?? { level: await store.get("level") };
   let shown = null; // {madeAt, grant}
   let problem = null;
@@ -112,6 +115,7 @@ export async function openWallet({ session, store }) {
     const time = moment(line.at, { timeStyle: "short" });
     const key = line.outcome === "accepted" ? "code.used" : "code.refused";
     announce(t(key, { where: `${where} ${time}` }));
+    if (line.scene === "pay") onPaid();
     await renewNow(); // the code just shown is spent
   }
 
@@ -196,6 +200,7 @@ export async function openWallet({ session, store }) {
 
   return {
     me: () => me,
+    announce,
     learnMe,
     show() {
       describe();

@@ -1,0 +1,1 @@
+"""The routes of Cloud Pay, by audience."""

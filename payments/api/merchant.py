@@ -1,0 +1,294 @@
+"""What a merchant's till or server may ask: enrol its key, take payments, call off, give back."""
+
+from typing import Any
+from uuid import UUID
+
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from identity import codes, organisations
+from identity.models import Organisation, Terminal
+from payments import ledger, merchants, orders, refunds, statements
+from payments.api import examples
+from payments.models import Order
+from payments.queries import AccountLine
+from vpass.common.api import (
+    Audience,
+    Endpoint,
+    PageQuery,
+    StrictSerializer,
+    describes,
+    page_serializer,
+)
+from vpass.common.callers import required
+from vpass.common.clock import city_date
+from vpass.common.errors import NotAllowed, NotFound
+
+_REFERENCE = r"^[0-9A-Za-z._-]{1,64}\Z"
+
+
+class MachineKeyOffered(StrictSerializer):
+    kty = serializers.ChoiceField(choices=["EC"])
+    crv = serializers.ChoiceField(choices=["P-256"])
+    x = serializers.CharField(max_length=43)
+    y = serializers.CharField(max_length=43)
+
+
+class TillKeyRequest(StrictSerializer):
+    enrolment_code = serializers.RegexField(r"^[0-9A-Z]{16}\Z", max_length=16)
+    jwk = MachineKeyOffered(
+        help_text="The new public key; its RFC 7638 thumbprint is the signature's keyid."
+    )
+
+
+class TillWords(StrictSerializer):
+    zh = serializers.CharField()
+    en = serializers.CharField()
+
+
+class TillShown(StrictSerializer):
+    id = serializers.UUIDField()
+    name = TillWords()
+    organisation = TillWords()
+
+
+class TillEnrolled(StrictSerializer):
+    till = TillShown()
+    key_id = serializers.CharField(help_text="The keyid of all its signatures from now on.")
+
+
+class PaymentRequest(StrictSerializer):
+    code = serializers.CharField(max_length=2048, help_text="The text of the QR code.")
+    amount_fen = serializers.IntegerField(min_value=1, max_value=orders.MAX_PAYMENT_FEN)
+    title = serializers.CharField(max_length=100, help_text="What it is for; the payer reads it.")
+    merchant_reference = serializers.RegexField(
+        _REFERENCE, max_length=64, help_text="The merchant's own number, once for ever."
+    )
+
+
+class PaymentShown(StrictSerializer):
+    id = serializers.UUIDField()
+    state = serializers.CharField(
+        help_text="confirming (the payer is being asked), captured, part_refunded, refunded, "
+        "failed, cancelled or expired."
+    )
+    amount_fen = serializers.IntegerField()
+    captured_fen = serializers.IntegerField()
+    refunded_fen = serializers.IntegerField()
+    title = serializers.CharField()
+    merchant_reference = serializers.CharField()
+    reason = serializers.CharField(
+        allow_null=True, help_text="Why it failed: a problem's code, or order.declined."
+    )
+    confirm_by = serializers.DateTimeField(allow_null=True)
+    created_at = serializers.DateTimeField()
+
+
+class CancellationRequest(StrictSerializer):
+    """Nothing: the address says it all."""
+
+
+class RefundRequest(StrictSerializer):
+    amount_fen = serializers.IntegerField(min_value=1, max_value=orders.MAX_PAYMENT_FEN)
+    reference = serializers.RegexField(
+        _REFERENCE, max_length=64, help_text="The merchant's own number, once in a payment."
+    )
+
+
+class RefundMade(StrictSerializer):
+    id = serializers.UUIDField()
+    payment_id = serializers.UUIDField()
+    reference = serializers.CharField()
+    amount_fen = serializers.IntegerField()
+    payment_state = serializers.CharField()
+    refunded_fen = serializers.IntegerField(help_text="Of this payment, all in all.")
+    refundable_fen = serializers.IntegerField(help_text="What is left of it.")
+
+
+class MerchantStatementQuery(PageQuery):
+    date = serializers.DateField(
+        required=False,
+        format="%Y-%m-%d",
+        input_formats=["%Y-%m-%d"],
+        help_text="The business date in the city; today's when left out.",
+    )
+
+
+class MerchantLine(StrictSerializer):
+    id = serializers.IntegerField()
+    at = serializers.DateTimeField()
+    kind = serializers.CharField(help_text="payment, refund, payout …")
+    payment_id = serializers.UUIDField(allow_null=True)
+    merchant_reference = serializers.CharField(allow_null=True)
+    amount_fen = serializers.IntegerField(help_text="Above 0 what came in, below what went out.")
+
+
+class TillKeys(Endpoint):
+    """A till becomes known by a key of its own making."""
+
+    audience = Audience.MERCHANT
+    signed_in = False
+
+    @describes(
+        request=TillKeyRequest,
+        answers={201: TillEnrolled},
+        problems=[organisations.TerminalCodeRefused, organisations.TerminalKeyTaken],
+        examples=examples.TILL_KEY,
+    )
+    def post(self, request: Request) -> Response:
+        """Enrol the key that has signed this request, with a code from the administrator."""
+        till = organisations.enrol_terminal(
+            enrolment_code=self.read(TillKeyRequest)["enrolment_code"],
+            kind=Organisation.Kind.MERCHANT,
+            proof=self.proof,
+            at=self.at,
+        )
+        return Response({"till": _till(till), "key_id": self.proof.thumbprint}, status=201)
+
+
+class MerchantPayments(Endpoint):
+    """What a merchant is paid."""
+
+    audience = Audience.MERCHANT
+
+    @describes(
+        request=PaymentRequest,
+        answers={201: PaymentShown},
+        idempotent=True,
+        problems=[
+            *codes.REFUSALS.values(),
+            ledger.InsufficientFunds,
+            merchants.MerchantSuspended,
+            orders.OrderReferenceTaken,
+            NotAllowed,
+        ],
+        examples=examples.PAYMENT,
+    )
+    def post(self, request: Request) -> Response:
+        """Take a payment by the code a resident shows; a large one then waits for the resident."""
+        shown = orders.pay_by_code(
+            caller=self.caller,
+            idempotency_key=self.idempotency(),
+            at=self.at,
+            **self.read(PaymentRequest),
+        )
+        return Response(vars(shown), status=201)
+
+    @describes(answers={200: page_serializer(PaymentShown)}, paged=True, examples=examples.PAYMENTS)
+    def get(self, request: Request) -> Response:
+        """List the merchant's payments, newest first."""
+        return self.page(
+            orders.orders_of_merchant(caller=self.caller), render=_payment, order=("-id",)
+        )
+
+
+class MerchantPayment(Endpoint):
+    """One payment to the merchant."""
+
+    audience = Audience.MERCHANT
+
+    @describes(answers={200: PaymentShown}, problems=[NotFound], examples=examples.PAYMENT_SHOWN)
+    def get(self, request: Request, payment_id: UUID) -> Response:
+        """Show how it stands: ask every two seconds while it is confirming."""
+        found = orders.order_in(orders.orders_of_merchant(caller=self.caller), payment_id)
+        return Response(_payment(found))
+
+
+class Cancellations(Endpoint):
+    """A payment that waits is called off."""
+
+    audience = Audience.MERCHANT
+
+    @describes(
+        request=CancellationRequest,
+        answers={200: PaymentShown},
+        idempotent=True,
+        problems=[NotFound, orders.OrderNotWaiting, orders.OrderExpired],
+        examples=examples.CANCELLATION,
+    )
+    def post(self, request: Request, payment_id: UUID) -> Response:
+        """Call it off, unless the resident has confirmed first."""
+        self.read(CancellationRequest)
+        shown = orders.cancel_order(
+            caller=self.caller,
+            order_id=payment_id,
+            idempotency_key=self.idempotency(),
+            at=self.at,
+        )
+        return Response(vars(shown))
+
+
+class Refunds(Endpoint):
+    """What goes back of a payment."""
+
+    audience = Audience.MERCHANT
+
+    @describes(
+        request=RefundRequest,
+        answers={201: RefundMade},
+        idempotent=True,
+        problems=[
+            NotFound,
+            refunds.RefundTooMuch,
+            refunds.RefundReferenceReused,
+            refunds.MerchantShort,
+            merchants.MerchantSuspended,
+        ],
+        examples=examples.REFUND,
+    )
+    def post(self, request: Request, payment_id: UUID) -> Response:
+        """Give all or part of it back; the same reference and amount again is the same refund."""
+        shown = refunds.refund_order(
+            caller=self.caller,
+            order_id=payment_id,
+            idempotency_key=self.idempotency(),
+            at=self.at,
+            **self.read(RefundRequest),
+        )
+        return Response(vars(shown), status=201)
+
+
+class MerchantStatement(Endpoint):
+    """What moved on the merchant's account."""
+
+    audience = Audience.MERCHANT
+
+    @describes(
+        answers={200: page_serializer(MerchantLine)},
+        query=MerchantStatementQuery,
+        examples=examples.MERCHANT_STATEMENT,
+    )
+    def get(self, request: Request) -> Response:
+        """List the postings of a business date, newest first."""
+        asked = self.read_query(MerchantStatementQuery)
+        lines = statements.merchant_statement(
+            organisation_id=required(self.caller.organisation_id),
+            business_date=asked.get("date") or city_date(self.at),
+        )
+        return self.page(lines, render=_line, order=("-id",), query=MerchantStatementQuery)
+
+
+def _till(till: Terminal) -> dict[str, Any]:
+    organisation = till.organisation
+    return {
+        "id": till.id,
+        "name": {"zh": till.name_zh, "en": till.name_en},
+        "organisation": {"zh": organisation.name_zh, "en": organisation.name_en},
+    }
+
+
+def _payment(order: Order) -> dict[str, Any]:
+    return vars(orders.show(order))
+
+
+def _line(line: AccountLine) -> dict[str, Any]:
+    shown: Any = line  # with the annotations of queries.postings_of
+    return {
+        "id": line.id,
+        "at": line.transaction.at,
+        "kind": line.transaction.kind,
+        "payment_id": line.transaction.order_id,
+        "merchant_reference": shown.merchant_reference,
+        "amount_fen": shown.signed_fen,
+    }

@@ -1,0 +1,228 @@
+"""What a resident's app may ask about its money: wallet, payments, confirmation, statement."""
+
+from typing import Any
+from uuid import UUID
+
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from identity import residents
+from payments import confirmations, ledger, merchants, orders, statements
+from payments.api import examples
+from payments.models import Order
+from payments.queries import AccountLine
+from vpass.common.api import Audience, Endpoint, StrictSerializer, describes, page_serializer
+from vpass.common.callers import required
+from vpass.common.errors import NotFound
+
+VERIFIED = 2
+
+
+class WalletShown(StrictSerializer):
+    balance_fen = serializers.IntegerField()
+    available_fen = serializers.IntegerField(help_text="The balance less what is held.")
+    top_up_number = serializers.CharField(
+        help_text="By which banks name this wallet, 12 digits with a check digit."
+    )
+
+
+class Payee(StrictSerializer):
+    id = serializers.UUIDField(help_text="Signed as `payee` in a confirmation.")
+    zh = serializers.CharField()
+    en = serializers.CharField()
+
+
+class ResidentPayment(StrictSerializer):
+    id = serializers.UUIDField()
+    payee = Payee()
+    title = serializers.CharField()
+    amount_fen = serializers.IntegerField()
+    refunded_fen = serializers.IntegerField()
+    state = serializers.CharField(
+        help_text="confirming (your word is waited for), captured, part_refunded, refunded, "
+        "failed, cancelled or expired."
+    )
+    reason = serializers.CharField(allow_null=True)
+    confirm_by = serializers.DateTimeField(allow_null=True)
+    created_at = serializers.DateTimeField()
+
+
+class ConfirmationRequest(StrictSerializer):
+    confirmation = serializers.CharField(
+        max_length=4096,
+        help_text='A JWS by the device key, typ "vpass-confirm+jwt"; docs/phone-proofs.md.',
+    )
+
+
+class RefusalRequest(StrictSerializer):
+    """Nothing: the address says it all."""
+
+
+class PaymentDecided(StrictSerializer):
+    id = serializers.UUIDField()
+    state = serializers.CharField()
+
+
+class WalletLine(StrictSerializer):
+    id = serializers.IntegerField()
+    at = serializers.DateTimeField()
+    kind = serializers.CharField(help_text="payment, refund, top_up, payout …")
+    payment_id = serializers.UUIDField(allow_null=True)
+    title = serializers.CharField(allow_null=True)
+    payee = serializers.DictField(
+        child=serializers.CharField(), allow_null=True, help_text="The merchant's names, zh and en."
+    )
+    amount_fen = serializers.IntegerField(help_text="Above 0 what came in, below what went out.")
+
+
+class WalletOf(Endpoint):
+    """The resident's money."""
+
+    audience = Audience.RESIDENT
+    level = VERIFIED
+
+    @describes(answers={200: WalletShown}, examples=examples.WALLET)
+    def get(self, request: Request) -> Response:
+        """Show what is there, and the number by which banks top it up."""
+        wallet = statements.wallet_of(resident_id=required(self.caller.resident_id))
+        return Response(vars(wallet))
+
+
+class ResidentPayments(Endpoint):
+    """The resident's payments."""
+
+    audience = Audience.RESIDENT
+    level = VERIFIED
+
+    @describes(
+        answers={200: page_serializer(ResidentPayment)},
+        paged=True,
+        examples=examples.RESIDENT_PAYMENTS,
+    )
+    def get(self, request: Request) -> Response:
+        """List payments, newest first; one that is confirming waits for the resident."""
+        return self.page(
+            orders.orders_of_payer(caller=self.caller), render=_payment, order=("-id",)
+        )
+
+
+class OneResidentPayment(Endpoint):
+    """One payment of the resident."""
+
+    audience = Audience.RESIDENT
+    level = VERIFIED
+
+    @describes(
+        answers={200: ResidentPayment}, problems=[NotFound], examples=examples.RESIDENT_PAYMENT
+    )
+    def get(self, request: Request, payment_id: UUID) -> Response:
+        """Show how it stands."""
+        found = orders.order_in(orders.orders_of_payer(caller=self.caller), payment_id)
+        return Response(_payment(found))
+
+
+class Confirmations(Endpoint):
+    """The resident's word for a payment."""
+
+    audience = Audience.RESIDENT
+    level = VERIFIED
+
+    @describes(
+        request=ConfirmationRequest,
+        answers={200: PaymentDecided},
+        idempotent=True,
+        problems=[
+            NotFound,
+            orders.OrderNotWaiting,
+            orders.OrderExpired,
+            confirmations.ConfirmationInvalid,
+            residents.AccountSuspended,
+            merchants.MerchantSuspended,
+            ledger.InsufficientFunds,
+        ],
+        examples=examples.CONFIRMATION,
+    )
+    def post(self, request: Request, payment_id: UUID) -> Response:
+        """Confirm with a signature over order, payee and amount; it is paid with that."""
+        shown = confirmations.confirm_order(
+            caller=self.caller,
+            order_id=payment_id,
+            idempotency_key=self.idempotency(),
+            at=self.at,
+            **self.read(ConfirmationRequest),
+        )
+        return Response({"id": shown.id, "state": shown.state})
+
+
+class Refusals(Endpoint):
+    """The resident does not want to pay."""
+
+    audience = Audience.RESIDENT
+    level = VERIFIED
+
+    @describes(
+        request=RefusalRequest,
+        answers={200: PaymentDecided},
+        idempotent=True,
+        problems=[NotFound, orders.OrderNotWaiting, orders.OrderExpired],
+        examples=examples.REFUSAL,
+    )
+    def post(self, request: Request, payment_id: UUID) -> Response:
+        """Refuse a payment that waits."""
+        self.read(RefusalRequest)
+        shown = confirmations.decline_order(
+            caller=self.caller,
+            order_id=payment_id,
+            idempotency_key=self.idempotency(),
+            at=self.at,
+        )
+        return Response({"id": shown.id, "state": shown.state})
+
+
+class WalletStatement(Endpoint):
+    """What moved in the resident's wallet."""
+
+    audience = Audience.RESIDENT
+    level = VERIFIED
+
+    @describes(
+        answers={200: page_serializer(WalletLine)}, paged=True, examples=examples.WALLET_STATEMENT
+    )
+    def get(self, request: Request) -> Response:
+        """List the postings of the wallet, newest first."""
+        lines = statements.resident_statement(resident_id=required(self.caller.resident_id))
+        return self.page(lines, render=_line, order=("-id",))
+
+
+def _payment(order: Order) -> dict[str, Any]:
+    organisation = order.merchant.organisation
+    return {
+        "id": order.id,
+        "payee": {
+            "id": order.merchant_id,
+            "zh": organisation.name_zh,
+            "en": organisation.name_en,
+        },
+        "title": order.title,
+        "amount_fen": order.amount_fen,
+        "refunded_fen": order.refunded_fen,
+        "state": order.state,
+        "reason": order.reason,
+        "confirm_by": order.confirm_by,
+        "created_at": order.created_at,
+    }
+
+
+def _line(line: AccountLine) -> dict[str, Any]:
+    shown: Any = line  # with the annotations of queries.postings_of
+    names = {"zh": shown.merchant_zh, "en": shown.merchant_en}
+    return {
+        "id": line.id,
+        "at": line.transaction.at,
+        "kind": line.transaction.kind,
+        "payment_id": line.transaction.order_id,
+        "title": shown.title,
+        "payee": names if shown.merchant_zh else None,
+        "amount_fen": shown.signed_fen,
+    }

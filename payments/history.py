@@ -1,0 +1,135 @@
+"""Writes orders and each change of their state, with its line of history, in one statement."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+from payments import states
+from payments.models import Order
+from vpass.common.ids import uuid7
+
+_WRITE = """
+WITH made AS (
+    INSERT INTO payments_order (id, merchant_id, till_id, payer_id, amount_fen, title,
+        merchant_reference, state, reason, captured_fen, refunded_fen, confirm_by, created_at)
+    VALUES (%(id)s, %(merchant_id)s, %(till_id)s, %(payer_id)s, %(amount_fen)s, %(title)s,
+        %(merchant_reference)s, %(state)s, %(reason)s, %(captured_fen)s, 0, %(confirm_by)s,
+        %(created_at)s)
+    ON CONFLICT (merchant_id, merchant_reference) DO NOTHING RETURNING id
+), line AS (
+    INSERT INTO payments_orderchange (order_id, from_state, to_state, event, actor, at)
+    SELECT id, %(from_state)s, %(state)s, %(event)s, %(actor)s, %(at)s FROM made RETURNING 1
+)
+SELECT count(*) FROM made
+"""
+
+_CHANGE = """
+WITH changed AS (
+    UPDATE payments_order SET state = %(to_state)s, reason = %(reason)s,
+        captured_fen = %(captured_fen)s
+    WHERE id = %(id)s AND state = %(from_state)s RETURNING id
+), line AS (
+    INSERT INTO payments_orderchange (order_id, from_state, to_state, event, actor, at)
+    SELECT id, %(from_state)s, %(to_state)s, %(event)s, %(actor)s, %(at)s FROM changed RETURNING 1
+)
+SELECT count(*) FROM changed
+"""
+
+# The sum is bounded where it is made, whatever was read before.
+_REFUND = """
+WITH changed AS (
+    UPDATE payments_order SET state = %(to_state)s, refunded_fen = refunded_fen + %(amount_fen)s
+    WHERE id = %(id)s AND state = %(from_state)s
+        AND refunded_fen + %(amount_fen)s <= captured_fen
+    RETURNING id
+), line AS (
+    INSERT INTO payments_orderchange (order_id, from_state, to_state, event, actor, at)
+    SELECT id, %(from_state)s, %(to_state)s, %(event)s, %(actor)s, %(at)s FROM changed RETURNING 1
+), refund AS (
+    INSERT INTO payments_refund (id, order_id, reference, amount_fen, at)
+    SELECT %(refund_id)s, id, %(reference)s, %(amount_fen)s, %(at)s FROM changed RETURNING 1
+)
+SELECT count(*) FROM changed
+"""
+
+
+def write_order(order: Order, *, actor: str, at: datetime) -> bool:
+    """Write a new order, which has left its initial state already; False when the merchant has
+    used its reference before, and nothing is written."""
+    return _write(
+        _WRITE,
+        {
+            **{
+                field.attname: getattr(order, field.attname)
+                for field in Order._meta.concrete_fields
+            },
+            "from_state": states.ORDER.initial,
+            "event": states.ORDER.event(states.ORDER.initial, order.state),
+            "actor": actor,
+            "at": at,
+        },
+    )
+
+
+def change_order(
+    order: Order,
+    to_state: str,
+    *,
+    actor: str,
+    at: datetime,
+    reason: str | None = None,
+    captured_fen: int = 0,
+) -> None:
+    """Move a locked order on; the row in hand is changed too.
+
+    Raises states.IllegalTransition when the table has no such edge.
+    """
+    event = states.ORDER.event(order.state, to_state)
+    changes = {
+        "id": order.id,
+        "from_state": order.state,
+        "to_state": to_state,
+        "event": event,
+        "reason": reason,
+        "captured_fen": captured_fen,
+        "actor": actor,
+        "at": at,
+    }
+    if not _write(_CHANGE, changes):
+        raise RuntimeError("an order is changed under its lock only")
+    order.state, order.reason, order.captured_fen = to_state, reason, captured_fen
+
+
+def write_refund(
+    order: Order, *, amount_fen: int, reference: str, actor: str, at: datetime
+) -> uuid.UUID | None:
+    """Write a refund of a locked order and return its id; None when so much is not left to refund.
+
+    Raises states.IllegalTransition for an order that cannot be refunded in its state.
+    """
+    is_whole = order.refunded_fen + amount_fen == order.captured_fen
+    to_state = "refunded" if is_whole else "part_refunded"
+    refund_id = uuid7(at)
+    changes = {
+        "id": order.id,
+        "refund_id": refund_id,
+        "from_state": order.state,
+        "to_state": to_state,
+        "event": states.ORDER.event(order.state, to_state),
+        "amount_fen": amount_fen,
+        "reference": reference,
+        "actor": actor,
+        "at": at,
+    }
+    if not _write(_REFUND, changes):
+        return None
+    order.state, order.refunded_fen = to_state, order.refunded_fen + amount_fen
+    return refund_id
+
+
+def _write(statement: str, values: dict[str, Any]) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return bool(cursor.fetchone()[0])

@@ -1,0 +1,35 @@
+"""The rows of Cloud Pay."""
+
+from payments.models.banking import (
+    Bank,
+    CreditNotice,
+    FundingSource,
+    Payout,
+    PayoutChange,
+    TopUpNumber,
+)
+from payments.models.ledger import Account, Balance, Hold, Posting, Transaction
+from payments.models.orders import Merchant, Order, OrderChange, Refund
+from payments.models.settlement import Proposal, SettlementLine, Window, WindowChange
+
+__all__ = [
+    "Account",
+    "Balance",
+    "Bank",
+    "CreditNotice",
+    "FundingSource",
+    "Hold",
+    "Merchant",
+    "Order",
+    "OrderChange",
+    "Payout",
+    "PayoutChange",
+    "Posting",
+    "Proposal",
+    "Refund",
+    "SettlementLine",
+    "TopUpNumber",
+    "Transaction",
+    "Window",
+    "WindowChange",
+]

@@ -1,0 +1,123 @@
+"""Partner banks, the money that comes from them and goes to them."""
+
+import uuid
+
+from django.db import models
+from django.db.models import Q
+
+from identity.models import Organisation, Resident
+from payments import states
+from vpass.common.sealed_fields import SealedText
+
+
+class Bank(models.Model):
+    """A partner bank. Its own key for calling us is a machine key of its organisation."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organisation = models.OneToOneField(Organisation, models.PROTECT)
+    code = models.TextField(unique=True)
+
+
+class TopUpNumber(models.Model):
+    """The number of 12 digits by which a bank names a resident's wallet in a credit notice."""
+
+    number = models.TextField(primary_key=True)
+    resident = models.OneToOneField(Resident, models.PROTECT)
+
+
+class FundingSource(models.Model):
+    """A resident's bank account, as the bank's token; known from the credit that came from it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    resident = models.ForeignKey(Resident, models.PROTECT)
+    bank = models.ForeignKey(Bank, models.PROTECT)
+    account_token = SealedText()
+    token_hash = models.BinaryField(max_length=32)
+    last4 = models.TextField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["resident", "bank", "token_hash"], name="funding_source_once"
+            )
+        ]
+
+
+class CreditNotice(models.Model):
+    """A bank's word that it received money for a resident; a notice is booked once. Append-only."""
+
+    class Outcome(models.TextChoices):
+        CREDITED = "credited"
+        RETURNED = "returned"
+
+    id = models.UUIDField(primary_key=True)
+    bank = models.ForeignKey(Bank, models.PROTECT)
+    notice_id = models.TextField()
+    resident = models.ForeignKey(Resident, models.PROTECT, null=True)
+    amount_fen = models.BigIntegerField()
+    outcome = models.TextField(choices=Outcome.choices)
+    reason = models.TextField(null=True)
+    booked_at = models.DateTimeField()
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["bank", "notice_id"], name="credit_notice_once"),
+            models.CheckConstraint(condition=Q(amount_fen__gt=0), name="credit_notice_amount"),
+        ]
+
+
+class Payout(models.Model):
+    """Money on its way to a bank account: a resident's withdrawal or a merchant's settlement."""
+
+    class Purpose(models.TextChoices):
+        WITHDRAWAL = "withdrawal"
+        SETTLEMENT = "settlement"
+
+    id = models.UUIDField(primary_key=True)
+    bank = models.ForeignKey(Bank, models.PROTECT)
+    purpose = models.TextField(choices=Purpose.choices)
+    resident = models.ForeignKey(Resident, models.PROTECT, null=True)
+    merchant = models.ForeignKey("payments.Merchant", models.PROTECT, null=True)
+    account_token = SealedText()
+    account_last4 = models.TextField()
+    amount_fen = models.BigIntegerField()
+    reference = models.TextField()
+    business_date = models.DateField()
+    state = models.TextField(default=states.PAYOUT.initial)
+    reason = models.TextField(null=True)
+    bank_reference = models.TextField(null=True)
+    inquiries = models.PositiveSmallIntegerField(default=0)
+    next_inquiry_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            states.PAYOUT.sql_check("state", "payout_state"),
+            models.CheckConstraint(condition=Q(amount_fen__gt=0), name="payout_amount"),
+            models.CheckConstraint(
+                condition=Q(resident__isnull=False, merchant__isnull=True, purpose="withdrawal")
+                | Q(resident__isnull=True, merchant__isnull=False, purpose="settlement"),
+                name="payout_payee",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_inquiry_at"],
+                condition=Q(next_inquiry_at__isnull=False),
+                name="payout_to_ask",
+            ),
+            models.Index(fields=["resident", "-id"], name="payout_of_resident"),
+        ]
+
+
+class PayoutChange(models.Model):
+    """The history of a payout. Append-only."""
+
+    payout = models.ForeignKey(Payout, models.PROTECT, related_name="changes")
+    from_state = models.TextField()
+    to_state = models.TextField()
+    event = models.TextField()
+    actor = models.TextField()
+    at = models.DateTimeField()

@@ -1,0 +1,111 @@
+"""The ledger's rows. Only the posting functions of `payments/sql` write them.
+
+An account's balance is what was credited less what was debited, in fen: residents' and merchants'
+accounts are what Cloud Pay owes them, a bank's clearing account is negative by what it holds for
+us.
+"""
+
+from django.db import models
+from django.db.models import F, Q
+
+from payments import states
+
+
+class Account(models.Model):
+    """A place where money stands: of a resident, a merchant, or at a bank."""
+
+    class Kind(models.TextChoices):
+        RESIDENT = "resident"
+        MERCHANT = "merchant"
+        BANK = "bank"
+        FEE = "fee"
+        SUSPENSE = "suspense"
+
+    kind = models.TextField(choices=Kind.choices)
+    owner = models.TextField()
+    currency = models.TextField(default="CNY")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["kind", "owner", "currency"], name="account_once")
+        ]
+
+
+class Balance(models.Model):
+    """What stands on an account, and how much of it is held; `floor_fen` null means no floor."""
+
+    account = models.ForeignKey(Account, models.PROTECT)
+    shard = models.PositiveSmallIntegerField(default=0)
+    posted_fen = models.BigIntegerField(default=0)
+    held_fen = models.BigIntegerField(default=0)
+    floor_fen = models.BigIntegerField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["account", "shard"], name="balance_once"),
+            models.CheckConstraint(condition=Q(held_fen__gte=0), name="balance_held"),
+            models.CheckConstraint(
+                condition=Q(floor_fen__isnull=True)
+                | Q(posted_fen__gte=F("floor_fen") + F("held_fen")),
+                name="balance_floor",
+            ),
+        ]
+
+
+class Transaction(models.Model):
+    """Postings that belong together; its key is unique for ever within its caller. Append-only."""
+
+    kind = models.TextField()
+    caller = models.TextField()
+    key = models.TextField()
+    order_id = models.UUIDField(null=True, db_index=True)
+    reverses = models.OneToOneField("self", models.PROTECT, null=True, related_name="reversed_by")
+    business_date = models.DateField()
+    window = models.ForeignKey("payments.Window", models.PROTECT)
+    event_at = models.DateTimeField()
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["caller", "key"], name="transaction_once")]
+
+
+class Posting(models.Model):
+    """An amount in fen from the debited to the credited account: always balanced. Append-only."""
+
+    transaction = models.ForeignKey(Transaction, models.PROTECT)
+    seq = models.PositiveSmallIntegerField()
+    debit = models.ForeignKey(Account, models.PROTECT, related_name="debits")
+    credit = models.ForeignKey(Account, models.PROTECT, related_name="credits")
+    amount_fen = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["transaction", "seq"], name="posting_once"),
+            models.CheckConstraint(condition=Q(amount_fen__gt=0), name="posting_amount"),
+            models.CheckConstraint(condition=~Q(debit=F("credit")), name="posting_two_sides"),
+        ]
+
+
+class Hold(models.Model):
+    """Money set aside on an account until it is captured, voided or expired."""
+
+    id = models.UUIDField(primary_key=True)
+    account = models.ForeignKey(Account, models.PROTECT)
+    amount_fen = models.BigIntegerField()
+    captured_fen = models.BigIntegerField(default=0)
+    purpose = models.TextField()
+    reference = models.UUIDField()
+    state = models.TextField(default=states.HOLD.initial)
+    expires_at = models.DateTimeField(null=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            states.HOLD.sql_check("state", "hold_state"),
+            models.UniqueConstraint(fields=["reference", "purpose"], name="hold_once"),
+            models.CheckConstraint(condition=Q(amount_fen__gt=0), name="hold_amount"),
+            models.CheckConstraint(
+                condition=Q(captured_fen__gte=0) & Q(captured_fen__lte=F("amount_fen")),
+                name="hold_captured",
+            ),
+        ]

@@ -1,0 +1,90 @@
+"""Merchants, what is paid to them, and what goes back."""
+
+import uuid
+
+from django.db import models
+from django.db.models import F, Q
+
+from identity.models import Organisation, Resident, Terminal
+from payments import states
+from vpass.common.sealed_fields import SealedText
+
+
+class Merchant(models.Model):
+    """A shop or biller; payouts go to `payout_account`, a token of its bank's."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organisation = models.OneToOneField(Organisation, models.PROTECT)
+    bank = models.ForeignKey("payments.Bank", models.PROTECT)
+    payout_account = SealedText()
+    state = models.TextField(default=states.MERCHANT.initial)
+
+    class Meta:
+        constraints = [states.MERCHANT.sql_check("state", "merchant_state")]
+
+
+class Order(models.Model):
+    """A payment by a resident to a merchant, in fen."""
+
+    id = models.UUIDField(primary_key=True)
+    merchant = models.ForeignKey(Merchant, models.PROTECT)
+    till = models.ForeignKey(Terminal, models.PROTECT)
+    payer = models.ForeignKey(Resident, models.PROTECT)
+    amount_fen = models.BigIntegerField()
+    title = models.TextField()
+    merchant_reference = models.TextField()
+    state = models.TextField(default=states.ORDER.initial)
+    reason = models.TextField(null=True)
+    captured_fen = models.BigIntegerField(default=0)
+    refunded_fen = models.BigIntegerField(default=0)
+    confirm_by = models.DateTimeField(null=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            states.ORDER.sql_check("state", "order_state"),
+            models.UniqueConstraint(
+                fields=["merchant", "merchant_reference"], name="order_reference_once"
+            ),
+            models.CheckConstraint(condition=Q(amount_fen__gt=0), name="order_amount"),
+            models.CheckConstraint(
+                condition=Q(refunded_fen__gte=0)
+                & Q(refunded_fen__lte=F("captured_fen"))
+                & Q(captured_fen__lte=F("amount_fen")),
+                name="order_refunded",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["payer", "-id"], name="order_of_payer"),
+            models.Index(fields=["merchant", "-id"], name="order_of_merchant"),
+            models.Index(
+                fields=["confirm_by"], condition=Q(state="confirming"), name="order_to_expire"
+            ),
+        ]
+
+
+class OrderChange(models.Model):
+    """The history of an order. Append-only."""
+
+    order = models.ForeignKey(Order, models.PROTECT, related_name="changes")
+    from_state = models.TextField()
+    to_state = models.TextField()
+    event = models.TextField()
+    actor = models.TextField()
+    at = models.DateTimeField()
+
+
+class Refund(models.Model):
+    """Money that went back to the payer; the reference is the merchant's own. Append-only."""
+
+    id = models.UUIDField(primary_key=True)
+    order = models.ForeignKey(Order, models.PROTECT, related_name="refunds")
+    reference = models.TextField()
+    amount_fen = models.BigIntegerField()
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["order", "reference"], name="refund_once"),
+            models.CheckConstraint(condition=Q(amount_fen__gt=0), name="refund_amount"),
+        ]

@@ -1,0 +1,90 @@
+"""Settlement windows, what each merchant gets of one, and proposals that need a second person."""
+
+from django.db import models
+from django.db.models import F, Q
+
+from identity.models import Staff
+from payments import states
+
+
+class Window(models.Model):
+    """The time between two cut-offs; a transaction belongs to the window it was posted in."""
+
+    business_date = models.DateField()
+    state = models.TextField(default=states.WINDOW.initial)
+    opened_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            states.WINDOW.sql_check("state", "window_state"),
+            models.UniqueConstraint(
+                fields=["state"], condition=Q(state="open"), name="window_one_open"
+            ),
+        ]
+
+
+class WindowChange(models.Model):
+    """The history of a window. Append-only."""
+
+    window = models.ForeignKey(Window, models.PROTECT, related_name="changes")
+    from_state = models.TextField()
+    to_state = models.TextField()
+    event = models.TextField()
+    actor = models.TextField()
+    at = models.DateTimeField()
+
+
+class SettlementLine(models.Model):
+    """A merchant's part of a window: paid, less refunds and fees, and what was carried on."""
+
+    window = models.ForeignKey(Window, models.PROTECT, related_name="lines")
+    merchant = models.ForeignKey("payments.Merchant", models.PROTECT)
+    gross_fen = models.BigIntegerField()
+    refunded_fen = models.BigIntegerField()
+    fee_fen = models.BigIntegerField(default=0)
+    carried_fen = models.BigIntegerField(default=0)
+    net_fen = models.BigIntegerField()
+    payout = models.OneToOneField("payments.Payout", models.PROTECT, null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["window", "merchant"], name="settlement_line_once"),
+            models.CheckConstraint(
+                condition=Q(
+                    net_fen=F("gross_fen") - F("refunded_fen") - F("fee_fen") + F("carried_fen")
+                ),
+                name="settlement_line_adds_up",
+            ),
+        ]
+
+
+class Proposal(models.Model):
+    """Something powerful that one person proposes and another approves."""
+
+    class Action(models.TextChoices):
+        CLOSE_WINDOW = "window.close"
+        APPROVE_SETTLEMENT = "settlement.approve"
+
+    id = models.UUIDField(primary_key=True)
+    action = models.TextField(choices=Action.choices)
+    subject = models.TextField()
+    proposed_by = models.ForeignKey(Staff, models.PROTECT, related_name="+")
+    decided_by = models.ForeignKey(Staff, models.PROTECT, null=True, related_name="+")
+    state = models.TextField(default=states.PROPOSAL.initial)
+    proposed_at = models.DateTimeField()
+    decided_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            states.PROPOSAL.sql_check("state", "proposal_state"),
+            models.UniqueConstraint(
+                fields=["action", "subject"],
+                condition=Q(state="proposed"),
+                name="proposal_open_once",
+            ),
+            models.CheckConstraint(
+                condition=~Q(proposed_by=F("decided_by"), state="approved"),
+                name="proposal_four_eyes",
+            ),
+        ]

@@ -1,0 +1,200 @@
+"""Has two people stand behind what is powerful: one proposes, another approves, then it is done."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+
+from payments import states
+from payments.models import Proposal
+from payments.settlement import payouts, windows
+from vpass.common import audit, ids, outbox
+from vpass.common.callers import Caller, required
+from vpass.common.errors import Conflict, NotAllowed, NotFound
+from vpass.common.idempotency import IdempotencyKey, once
+
+LIFE = timedelta(hours=24)
+
+
+class SelfApproval(NotAllowed):
+    """Whoever proposes something cannot approve it."""
+
+    code = "proposal.self_approval"
+    title_zh = "提议人不能批准自己的提议"
+
+
+class ProposalWaiting(Conflict):
+    """The same has been proposed already and waits for a second person."""
+
+    code = "proposal.waiting"
+    title_zh = "相同的提议正在等待批准"
+
+
+class ProposalOver(Conflict):
+    """The proposal has been decided or is out of date."""
+
+    code = "proposal.over"
+    title_zh = "该提议已处理或已过期"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decided:
+    """What became of a proposal; the id is text."""
+
+    id: str
+    state: str
+
+
+def propose(
+    *,
+    caller: Caller,
+    action: str,
+    subject: str,
+    idempotency_key: IdempotencyKey,
+    at: datetime,
+) -> Decided:
+    """Propose one of `Proposal.Action`; `subject` is the window's number in digits.
+
+    It waits 24 hours for another person. Raises NotFound for an unknown window, IllegalTransition
+    or windows.WindowNotOpen when the window is not at that point, ProposalWaiting.
+    """
+    with once(idempotency_key, at=at) as claim:
+        if claim.answer is None:
+            _end_old(action=action, subject=subject, at=at)
+            _ACTIONS[action].check(_window_id(subject))
+            proposal = Proposal(
+                id=ids.uuid7(at),
+                action=action,
+                subject=subject,
+                proposed_by_id=required(caller.staff_id),
+                proposed_at=at,
+            )
+            try:
+                with transaction.atomic():
+                    proposal.save(force_insert=True)
+            except IntegrityError as error:
+                raise ProposalWaiting from error
+            _audit(proposal, "proposal.proposed", caller=caller, at=at)
+            claim.answer = {"id": str(proposal.id), "state": proposal.state}
+        return Decided(**claim.answer)
+
+
+def approve(
+    *, caller: Caller, proposal_id: uuid.UUID, idempotency_key: IdempotencyKey, at: datetime
+) -> Decided:
+    """Approve another person's proposal and do what it says, in one transaction.
+
+    Raises NotFound, SelfApproval, ProposalOver, and what the action raises.
+    """
+    with once(idempotency_key, at=at) as claim:
+        if claim.answer is None:
+            proposal = _lock(proposal_id, at=at)
+            if not _may_approve(proposal, caller):
+                raise SelfApproval
+            _decide(proposal, "approved", caller=caller, at=at)
+            _ACTIONS[proposal.action].do(_window_id(proposal.subject), caller.scope, at)
+            claim.answer = {"id": str(proposal.id), "state": proposal.state}
+        return Decided(**claim.answer)
+
+
+def reject(
+    *, caller: Caller, proposal_id: uuid.UUID, idempotency_key: IdempotencyKey, at: datetime
+) -> Decided:
+    """Reject a proposal, or take one's own back. Raises NotFound, ProposalOver."""
+    with once(idempotency_key, at=at) as claim:
+        if claim.answer is None:
+            proposal = _lock(proposal_id, at=at)
+            _decide(proposal, "rejected", caller=caller, at=at)
+            claim.answer = {"id": str(proposal.id), "state": proposal.state}
+        return Decided(**claim.answer)
+
+
+def proposals() -> QuerySet[Proposal]:
+    """All proposals with their people; order them by falling id."""
+    return Proposal.objects.select_related("proposed_by__user", "decided_by__user")
+
+
+def expire_old(*, at: datetime) -> int:
+    """End the proposals that nobody has decided within 24 hours; return how many."""
+    return Proposal.objects.filter(state="proposed", proposed_at__lte=at - LIFE).update(
+        state="expired", decided_at=at
+    )
+
+
+def _may_approve(proposal: Proposal, caller: Caller) -> bool:
+    return proposal.proposed_by_id != caller.staff_id
+
+
+def _close_window(window_id: int, actor: str, at: datetime) -> None:
+    windows.close(window_id=window_id, actor=actor, at=at)
+
+
+def _approve_settlement(window_id: int, actor: str, at: datetime) -> None:
+    windows.move(windows.lock(window_id), "approved", actor=actor, at=at)
+    outbox.publish(payouts.APPROVED, {"window": window_id}, at=at)
+
+
+def _check_open(window_id: int) -> None:
+    if windows.window(window_id).state != "open":
+        raise windows.WindowNotOpen
+
+
+def _check_netted(window_id: int) -> None:
+    states.WINDOW.check(windows.window(window_id).state, "approved")
+
+
+@dataclass(frozen=True)
+class _Action:
+    """What must hold when it is proposed, and what is done when it is approved."""
+
+    check: Callable[[int], None]
+    do: Callable[[int, str, datetime], None]
+
+
+_ACTIONS: dict[str, _Action] = {
+    Proposal.Action.CLOSE_WINDOW: _Action(_check_open, _close_window),
+    Proposal.Action.APPROVE_SETTLEMENT: _Action(_check_netted, _approve_settlement),
+}
+
+
+def _window_id(subject: str) -> int:
+    if not subject.isascii() or not subject.isdigit() or len(subject) > 18:
+        raise NotFound
+    return int(subject)
+
+
+def _lock(proposal_id: uuid.UUID, *, at: datetime) -> Proposal:
+    proposal = Proposal.objects.select_for_update().filter(id=proposal_id).first()
+    if proposal is None:
+        raise NotFound
+    if proposal.state != "proposed" or proposal.proposed_at <= at - LIFE:
+        raise ProposalOver(state=proposal.state)
+    return proposal
+
+
+def _decide(proposal: Proposal, to_state: str, *, caller: Caller, at: datetime) -> None:
+    states.PROPOSAL.check(proposal.state, to_state)
+    proposal.state = to_state
+    proposal.decided_by_id = required(caller.staff_id)
+    proposal.decided_at = at
+    proposal.save(update_fields=["state", "decided_by", "decided_at"])
+    _audit(proposal, f"proposal.{to_state}", caller=caller, at=at)
+
+
+def _end_old(*, action: str, subject: str, at: datetime) -> None:
+    Proposal.objects.filter(
+        action=action, subject=subject, state="proposed", proposed_at__lte=at - LIFE
+    ).update(state="expired", decided_at=at)
+
+
+def _audit(proposal: Proposal, action: str, *, caller: Caller, at: datetime) -> None:
+    audit.record(
+        actor=caller.scope,
+        action=action,
+        subject=f"proposal:{proposal.id}",
+        detail={"action": proposal.action, "window": proposal.subject},
+        at=at,
+    )

@@ -1,0 +1,205 @@
+"""Reads what the paths of money need, each answer in one statement, with the locks it needs.
+
+Beside `payments.ledger` and `payments.proof`, only this module names the tables of postings.
+"""
+
+import uuid
+from dataclasses import dataclass
+from datetime import date
+from typing import TypeAlias
+
+from django.db import connection
+from django.db.models import Case, F, OuterRef, Q, QuerySet, Subquery, When
+
+from payments.models import Account, Order, Posting, Refund
+
+# Shared locks: whoever suspends one of them waits for the payment, or the payment sees it.
+_LOCK_PARTIES = """
+SELECT m.id, m.state, r.state, ma.id, ra.id
+FROM payments_merchant m
+    JOIN identity_resident r ON r.id = %(payer)s
+    LEFT JOIN payments_account ma ON ma.kind = 'merchant' AND ma.currency = 'CNY'
+        AND ma.owner = m.organisation_id::text
+    LEFT JOIN payments_account ra ON ra.kind = 'resident' AND ra.currency = 'CNY'
+        AND ra.owner = r.id::text
+WHERE m.organisation_id = %(organisation)s
+FOR SHARE OF m, r
+"""
+
+_LOCK_ORDER = """
+SELECT o.*, m.state AS merchant_state, r.state AS payer_state,
+    m.organisation_id AS organisation_id, ma.id AS merchant_account, ra.id AS payer_account
+FROM payments_order o
+    JOIN payments_merchant m ON m.id = o.merchant_id
+    JOIN identity_resident r ON r.id = o.payer_id
+    LEFT JOIN payments_account ma ON ma.kind = 'merchant' AND ma.currency = 'CNY'
+        AND ma.owner = m.organisation_id::text
+    LEFT JOIN payments_account ra ON ra.kind = 'resident' AND ra.currency = 'CNY'
+        AND ra.owner = r.id::text
+WHERE o.id = %(order)s
+FOR UPDATE OF o FOR SHARE OF m, r
+"""
+
+# One statement. `moved`: what the window's postings did to merchants' accounts, payouts left out.
+# `before`: what earlier windows have left: everything their lines are made of, less what was paid,
+# is on its way or waits for approval. It is negative after more refunds than payments, and positive
+# after a payout that failed or could not be covered.
+_WRITE_LINES = """
+WITH moved AS (
+    SELECT side.account_id,
+        sum(side.gross) AS gross, sum(side.refunded) AS refunded, sum(side.fee) AS fee
+    FROM (
+        SELECT p.credit_id AS account_id, p.amount_fen AS gross, 0 AS refunded, 0 AS fee
+        FROM payments_transaction t JOIN payments_posting p ON p.transaction_id = t.id
+        WHERE t.window_id = %(window)s AND t.kind <> 'payout'
+        UNION ALL
+        SELECT p.debit_id, 0,
+            CASE WHEN c.kind = 'fee' THEN 0 ELSE p.amount_fen END,
+            CASE WHEN c.kind = 'fee' THEN p.amount_fen ELSE 0 END
+        FROM payments_transaction t JOIN payments_posting p ON p.transaction_id = t.id
+            JOIN payments_account c ON c.id = p.credit_id
+        WHERE t.window_id = %(window)s AND t.kind <> 'payout'
+    ) side
+    GROUP BY side.account_id
+), of_merchant AS (
+    SELECT m.id AS merchant_id, v.gross, v.refunded, v.fee
+    FROM moved v JOIN payments_account a ON a.id = v.account_id AND a.kind = 'merchant'
+        JOIN payments_merchant m ON m.organisation_id::text = a.owner
+), before AS (
+    SELECT l.merchant_id,
+        sum(l.gross_fen - l.refunded_fen - l.fee_fen) - COALESCE(sum(l.net_fen) FILTER (
+            WHERE l.net_fen > 0 AND CASE
+                WHEN o.id IS NULL THEN w.state IN ('netted', 'approved')
+                ELSE o.state NOT IN ('rejected', 'never_arrived') END), 0) AS carried
+    FROM payments_settlementline l JOIN payments_window w ON w.id = l.window_id
+        LEFT JOIN payments_payout o ON o.id = l.payout_id
+    WHERE l.window_id < %(window)s
+    GROUP BY l.merchant_id
+)
+INSERT INTO payments_settlementline
+    (window_id, merchant_id, gross_fen, refunded_fen, fee_fen, carried_fen, net_fen)
+SELECT %(window)s, merchant_id, COALESCE(gross, 0), COALESCE(refunded, 0), COALESCE(fee, 0),
+    COALESCE(carried, 0),
+    COALESCE(gross, 0) - COALESCE(refunded, 0) - COALESCE(fee, 0) + COALESCE(carried, 0)
+FROM of_merchant FULL JOIN before USING (merchant_id)
+WHERE gross IS NOT NULL OR carried <> 0
+"""
+
+# The same sums from the other side: orders paid and refunds made in the window.
+_COUNT_UNEQUAL = """
+SELECT count(*) FROM (
+    SELECT o.merchant_id, sum(t.paid) AS paid, sum(t.refunded) AS refunded FROM (
+        SELECT t.order_id, o.captured_fen AS paid, 0 AS refunded
+        FROM payments_transaction t JOIN payments_order o ON o.id = t.order_id
+        WHERE t.window_id = %(window)s AND t.kind = 'payment'
+        UNION ALL
+        SELECT t.order_id, 0, r.amount_fen
+        FROM payments_transaction t JOIN payments_refund r
+            ON r.order_id = t.order_id AND r.id::text = t.key
+        WHERE t.window_id = %(window)s AND t.kind = 'refund'
+    ) t JOIN payments_order o ON o.id = t.order_id
+    GROUP BY o.merchant_id
+) told FULL JOIN (
+    SELECT merchant_id, gross_fen, refunded_fen FROM payments_settlementline
+    WHERE window_id = %(window)s
+) line USING (merchant_id)
+WHERE COALESCE(told.paid, 0) <> COALESCE(line.gross_fen, 0)
+    OR COALESCE(told.refunded, 0) <> COALESCE(line.refunded_fen, 0)
+"""
+
+# A posting as the owner of one of its accounts reads it: what `postings_of` gives.
+AccountLine: TypeAlias = Posting
+
+
+@dataclass(frozen=True)
+class Parties:
+    """Who pays whom, with their states and ledger accounts (None: never had money)."""
+
+    merchant_id: uuid.UUID
+    merchant_state: str
+    payer_state: str
+    merchant_account: int | None
+    payer_account: int | None
+
+
+@dataclass(frozen=True)
+class LockedOrder:
+    """An order that nobody else changes before we commit, and its parties."""
+
+    order: Order
+    organisation_id: uuid.UUID
+    parties: Parties
+
+
+def lock_parties(*, organisation_id: uuid.UUID, payer_id: uuid.UUID) -> Parties | None:
+    """Return payee and payer, neither of whom can be suspended before we commit; None when the
+    organisation is no merchant."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK_PARTIES, {"organisation": organisation_id, "payer": payer_id})
+        row = cursor.fetchone()
+    return None if row is None else Parties(*row)
+
+
+def lock_order(order_id: uuid.UUID) -> LockedOrder | None:
+    """Return an order with its parties, all locked as a change of the order needs them."""
+    found = list(Order.objects.raw(_LOCK_ORDER, {"order": order_id}))
+    if not found:
+        return None
+    row = vars(found[0])
+    parties = Parties(
+        merchant_id=found[0].merchant_id,
+        merchant_state=row["merchant_state"],
+        payer_state=row["payer_state"],
+        merchant_account=row["merchant_account"],
+        payer_account=row["payer_account"],
+    )
+    return LockedOrder(found[0], row["organisation_id"], parties)
+
+
+def refund_of(*, order_id: uuid.UUID, reference: str) -> Refund | None:
+    """Return the refund that a merchant has given this reference."""
+    return Refund.objects.filter(order_id=order_id, reference=reference).first()
+
+
+def account_of(*, kind: str, owner: str) -> int | None:
+    """Return the id of an owner's ledger account, or None while there is none."""
+    return Account.objects.filter(kind=kind, owner=owner).values_list("id", flat=True).first()
+
+
+def postings_of(account: int | None, *, business_date: date | None = None) -> QuerySet[AccountLine]:
+    """Return an account's postings, to be ordered by `-id`, each with `signed_fen` (in +, out -).
+
+    Those of an order have its title, its merchant's names and its reference as well.
+    """
+    if account is None:
+        return Posting.objects.none()
+    orders = Order.objects.filter(id=OuterRef("transaction__order_id"))
+    found = (
+        Posting.objects.filter(Q(debit_id=account) | Q(credit_id=account))
+        .select_related("transaction")
+        .annotate(
+            signed_fen=Case(
+                When(credit_id=account, then=F("amount_fen")), default=-F("amount_fen")
+            ),
+            title=Subquery(orders.values("title")[:1]),
+            merchant_reference=Subquery(orders.values("merchant_reference")[:1]),
+            merchant_zh=Subquery(orders.values("merchant__organisation__name_zh")[:1]),
+            merchant_en=Subquery(orders.values("merchant__organisation__name_en")[:1]),
+        )
+    )
+    if business_date is not None:
+        found = found.filter(transaction__business_date=business_date)
+    return found
+
+
+def write_settlement_lines(window_id: int) -> None:
+    """Write what each merchant gets of a closed window, to the fen: a line each."""
+    with connection.cursor() as cursor:
+        cursor.execute(_WRITE_LINES, {"window": window_id})
+
+
+def count_unequal_lines(window_id: int) -> int:
+    """Return of how many merchants the window's line and its orders and refunds tell otherwise."""
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNT_UNEQUAL, {"window": window_id})
+        return int(cursor.fetchone()[0])

@@ -1,0 +1,147 @@
+"""Gives money back: all or part of a captured payment, each refund once."""
+
+import uuid
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from payments import history, ledger, queries
+from payments.ledger import InsufficientFunds, Leg
+from payments.merchants import MerchantSuspended
+from payments.models import Order, Refund
+from payments.orders import lock_of_merchant
+from payments.queries import Parties
+from vpass.common import outbox
+from vpass.common.callers import Caller
+from vpass.common.errors import Conflict
+from vpass.common.idempotency import IdempotencyKey, once
+
+ORDER_REFUNDED = "payments.order_refunded"
+
+
+class RefundTooMuch(Conflict):
+    """The refunds of a payment cannot exceed what was paid."""
+
+    code = "refund.too_much"
+    title_zh = "退款总额超出实付金额"
+
+
+class RefundReferenceReused(Conflict):
+    """A refund of another amount has this reference."""
+
+    code = "refund.reference_reused"
+    title_zh = "该退款单号已用于另一金额的退款"
+
+
+class MerchantShort(Conflict):
+    """The merchant's account does not cover the refund."""
+
+    code = "refund.merchant_short"
+    title_zh = "商户账户余额不足以退款"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefundShown:
+    """A refund as its merchant sees it, with the state it has left the payment in."""
+
+    id: str
+    payment_id: str
+    reference: str
+    amount_fen: int
+    payment_state: str
+    refunded_fen: int
+    refundable_fen: int
+
+
+def refund_order(
+    *,
+    caller: Caller,
+    order_id: uuid.UUID,
+    amount_fen: int,
+    reference: str,
+    idempotency_key: IdempotencyKey,
+    at: datetime,
+) -> RefundShown:
+    """Give back `amount_fen` of a payment of the caller's merchant, whose own name for it is
+    `reference`: the same reference and amount again is the same refund, under any key.
+
+    Raises NotFound, RefundTooMuch (with `refundable_fen`), RefundReferenceReused, MerchantShort,
+    MerchantSuspended, and what `once` raises. After any of these nothing has changed.
+    """
+    try:
+        with once(idempotency_key, at=at) as claim:
+            if claim.answer is None:
+                locked = lock_of_merchant(order_id, caller=caller)
+                refund = queries.refund_of(order_id=order_id, reference=reference)
+                shown = (
+                    _known(locked.order, refund, amount_fen=amount_fen)
+                    if refund is not None
+                    else _refund(
+                        locked.order,
+                        locked.parties,
+                        amount_fen=amount_fen,
+                        reference=reference,
+                        actor=caller.scope,
+                        at=at,
+                    )
+                )
+                claim.answer = asdict(shown)
+            return RefundShown(**claim.answer)
+    except InsufficientFunds as error:
+        raise MerchantShort from error
+
+
+def _known(order: Order, refund: Refund, *, amount_fen: int) -> RefundShown:
+    if refund.amount_fen != amount_fen:
+        raise RefundReferenceReused
+    return _show(order, refund.id, reference=refund.reference, amount_fen=amount_fen)
+
+
+def _refund(
+    order: Order,
+    parties: Parties,
+    *,
+    amount_fen: int,
+    reference: str,
+    actor: str,
+    at: datetime,
+) -> RefundShown:
+    if parties.merchant_state != "active":
+        raise MerchantSuspended
+    refundable_fen = order.captured_fen - order.refunded_fen
+    if amount_fen > refundable_fen:
+        raise RefundTooMuch(refundable_fen=refundable_fen)
+    refund_id = history.write_refund(
+        order, amount_fen=amount_fen, reference=reference, actor=actor, at=at
+    )
+    if refund_id is None or parties.payer_account is None or parties.merchant_account is None:
+        raise RuntimeError("a captured order is refunded under its lock only")
+    ledger.post(
+        kind="refund",
+        caller=f"order:{order.id}",
+        key=str(refund_id),
+        legs=[Leg(parties.merchant_account, parties.payer_account, amount_fen)],
+        order_id=order.id,
+        event_at=at,
+        at=at,
+    )
+    event = {
+        "order_id": order.id,
+        "refund_id": refund_id,
+        "merchant_id": order.merchant_id,
+        "payer_id": order.payer_id,
+        "amount_fen": amount_fen,
+    }
+    outbox.publish(ORDER_REFUNDED, event, at=at)
+    return _show(order, refund_id, reference=reference, amount_fen=amount_fen)
+
+
+def _show(order: Order, refund_id: uuid.UUID, *, reference: str, amount_fen: int) -> RefundShown:
+    return RefundShown(
+        id=str(refund_id),
+        payment_id=str(order.id),
+        reference=reference,
+        amount_fen=amount_fen,
+        payment_state=order.state,
+        refunded_fen=order.refunded_fen,
+        refundable_fen=order.captured_fen - order.refunded_fen,
+    )

@@ -1,0 +1,110 @@
+"""The edge tables of Cloud Pay: orders, payouts, windows, holds, proposals."""
+
+from vpass.common.states import EdgeTable
+
+ORDER = EdgeTable(
+    name="order",
+    initial="created",
+    edges={
+        "created": {
+            "confirming": "ask_holder",
+            "authorised": "authorise",
+            "captured": "capture_at_once",
+            "failed": "refuse",
+            "cancelled": "cancel",
+            "expired": "expire",
+        },
+        "confirming": {
+            "authorised": "authorise",
+            "captured": "confirm",
+            "failed": "refuse",
+            "cancelled": "cancel",
+            "expired": "expire",
+        },
+        "authorised": {"capturing": "begin_capture", "cancelled": "void", "expired": "expire"},
+        "capturing": {"captured": "capture", "unknown": "lose_answer", "failed": "refuse"},
+        "captured": {"part_refunded": "refund_part", "refunded": "refund"},
+        "part_refunded": {"part_refunded": "refund_part", "refunded": "refund"},
+        "unknown": {"resolved": "resolve", "reversed": "reverse"},
+        "resolved": {"part_refunded": "refund_part", "refunded": "refund"},
+        "refunded": {},
+        "reversed": {},
+        "failed": {},
+        "cancelled": {},
+        "expired": {},
+    },
+    final={"refunded", "reversed", "failed", "cancelled", "expired"},
+)
+
+PAYOUT = EdgeTable(
+    name="payout",
+    initial="prepared",
+    edges={
+        "prepared": {
+            "accepted": "bank_accepts",
+            "booked": "bank_books",
+            "rejected": "bank_rejects",
+            "unknown": "lose_answer",
+        },
+        "unknown": {
+            "accepted": "bank_accepts",
+            "booked": "bank_books",
+            "rejected": "bank_rejects",
+            "never_arrived": "bank_never_had_it",
+        },
+        "accepted": {"booked": "bank_books", "rejected": "bank_rejects"},
+        "booked": {},
+        "rejected": {},
+        "never_arrived": {},
+    },
+    final={"booked", "rejected", "never_arrived"},
+)
+
+WINDOW = EdgeTable(
+    name="window",
+    initial="open",
+    edges={
+        "open": {"closing": "close"},
+        "closing": {"netted": "net"},
+        "netted": {"approved": "approve"},
+        "approved": {"filed": "file"},
+        "filed": {"sent": "send"},
+        "sent": {"acked": "acknowledge", "part_rejected": "reject_lines", "exception": "raise"},
+        "acked": {"reconciled": "reconcile", "exception": "raise"},
+        "part_rejected": {"reconciled": "reconcile", "exception": "raise"},
+        "exception": {"reconciled": "settle_by_hand"},
+        "reconciled": {},
+    },
+    final={"reconciled"},
+)
+
+HOLD = EdgeTable(
+    name="hold",
+    initial="open",
+    edges={
+        "open": {"captured": "capture", "voided": "void", "expired": "expire"},
+        "captured": {},
+        "voided": {},
+        "expired": {},
+    },
+    final={"captured", "voided", "expired"},
+)
+
+PROPOSAL = EdgeTable(
+    name="proposal",
+    initial="proposed",
+    edges={
+        "proposed": {"approved": "approve", "rejected": "reject", "expired": "expire"},
+        "approved": {},
+        "rejected": {},
+        "expired": {},
+    },
+    final={"approved", "rejected", "expired"},
+)
+
+MERCHANT = EdgeTable(
+    name="merchant",
+    initial="active",
+    edges={"active": {"suspended": "suspend"}, "suspended": {"active": "lift"}},
+    final=set(),
+)

@@ -1,0 +1,46 @@
+"""Cloud Pay's jobs: thin, and safe to run twice."""
+
+from celery import shared_task
+
+from payments import ledger, orders, payouts, proof, proposals
+from payments.settlement import payouts as settlement
+from payments.settlement import windows
+from vpass.common import clock
+
+
+@shared_task
+def pursue_payouts() -> None:
+    """Send unsent payouts and ask banks about open ones, where it is time."""
+    payouts.pursue_due(at=clock.now())
+
+
+@shared_task
+def settle_windows() -> None:
+    """Close the window at its cut-off, and take every step of settlement that needs no person."""
+    at = clock.now()
+    windows.close_due(at=at)
+    settlement.settle_due(at=at)
+
+
+@shared_task
+def expire_proposals() -> None:
+    """End the proposals that nobody decided in time."""
+    proposals.expire_old(at=clock.now())
+
+
+@shared_task
+def expire_due_orders() -> None:
+    """End the payments that nobody confirmed in time."""
+    orders.expire_due_orders(at=clock.now())
+
+
+@shared_task
+def expire_holds() -> None:
+    """Free the holds whose time is over."""
+    ledger.expire_holds(at=clock.now())
+
+
+@shared_task(time_limit=3600, soft_time_limit=3500)
+def prove_ledger() -> None:
+    """Count every balance again; what is not as it must be is logged as an error."""
+    proof.prove(clock.now())

@@ -1,0 +1,32 @@
+"""Holds a stack to what its clients and its bank were told, and says how it came out."""
+
+from tests.faults.stage import Stage
+
+# What may stand there only if a client was told so in the end.
+_STORED = {
+    "payment": "SELECT id FROM payments_order WHERE state <> 'failed'",
+    "refund": "SELECT id FROM payments_refund",
+    "withdrawal": "SELECT id FROM payments_payout WHERE purpose = 'withdrawal'",
+}
+
+
+def tell(name: str, *, tried: int, broken: int) -> None:
+    print(f"faults {name}: {tried} tried, {broken} broken")
+
+
+def judge(stage: Stage) -> list[str]:
+    """What clients and bank say against us, now that everything rests."""
+    oracle, totals = stage.oracle, stage.town.bank.totals()
+    found = [f"undecided: {each}" for each in oracle.undecided]
+    found += [f"contradicted: {each}" for each in oracle.contradicted]
+    found += [f"answered {each}" for each in oracle.faults if each.startswith("500")]
+    for work, statement in _STORED.items():
+        known = {each["id"] for each in oracle.told() if each["work"] == work}
+        found += [
+            f"{work} {row[0]} that nobody was told of"
+            for row in stage.read(statement)
+            if str(row[0]) not in known
+        ]
+    states = dict(stage.read("SELECT state, count(*) FROM payments_payout GROUP BY state"))
+    found += [] if states == totals["payouts"] else [f"payouts: {states}, the bank {totals}"]
+    return found

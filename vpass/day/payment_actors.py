@@ -1,0 +1,175 @@
+"""Those who move money: the wallet in a phone, a shop's till, an accountant.
+
+As in `actors`, methods return the Reply as it came, refusals included, unless they say otherwise.
+What is signed is told by docs/phone-proofs.md and docs/http-signatures.md.
+"""
+
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from vpass.common import clock, http_signatures, signing
+from vpass.common.http_signatures import Parts
+from vpass.day.actors import JSON, Clerk, Phone, new_key
+from vpass.day.transport import Reply, Transport
+
+MERCHANT = "/api/merchant/v1"
+FINANCE = "/api/finance/v1"
+
+
+@dataclass
+class Wallet:
+    """The wallet of the resident whose phone this is."""
+
+    phone: Phone
+
+    def show(self) -> Reply:
+        """What is there, and the number by which banks top it up."""
+        return self.phone.send("GET", "/wallet")
+
+    def statement(self, query: str = "") -> Reply:
+        """What moved, newest first."""
+        return self.phone.send("GET", f"/statement{query}")
+
+    def payments(self) -> Reply:
+        """The resident's payments, newest first."""
+        return self.phone.send("GET", "/payments")
+
+    def confirm(self, payment: dict[str, Any], *, amount_fen: int | None = None) -> Reply:
+        """Confirms a payment as the list shows it, or with another amount than it has."""
+        path = f"/payments/{payment['id']}/confirmation"
+        claims = {
+            "order": payment["id"],
+            "payee": payment["payee"]["id"],
+            "amount_fen": payment["amount_fen"] if amount_fen is None else amount_fen,
+            **self.phone.request_claims(path),
+        }
+        signed = signing.encode_jws(claims, self.phone.key, typ="vpass-confirm+jwt")
+        return self.phone.send("POST", path, {"confirmation": signed}, idempotency_key=new_key())
+
+    def withdraw(self, amount_fen: int) -> Reply:
+        """Sends money to the bank account from which money came last."""
+        body = {"amount_fen": amount_fen}
+        return self.phone.send("POST", "/withdrawals", body, idempotency_key=new_key())
+
+    def withdrawal(self, withdrawal_id: str) -> Reply:
+        """How far a withdrawal is."""
+        return self.phone.send("GET", f"/withdrawals/{withdrawal_id}")
+
+
+@dataclass
+class Till:
+    """A shop's till, known by a P-256 key which it made itself."""
+
+    transport: Transport
+    private: signing.P256Private
+
+    def enrol(self, *, enrolment_code: str) -> Reply:
+        """Makes the key known with the code that the administrator gave."""
+        body = {"enrolment_code": enrolment_code, "jwk": signing.jwk_of(self.private)}
+        return self._send("POST", "/till-keys", body)
+
+    def pay(
+        self, code: str, *, amount_fen: int, title: str, reference: str, key: str | None = None
+    ) -> Reply:
+        """Scans a code for an amount; `key` repeats an earlier request."""
+        body = {
+            "code": code,
+            "amount_fen": amount_fen,
+            "title": title,
+            "merchant_reference": reference,
+        }
+        return self._send("POST", "/payments", body, key=key or new_key())
+
+    def payment(self, payment_id: str) -> Reply:
+        """How a payment stands."""
+        return self._send("GET", f"/payments/{payment_id}")
+
+    def refund(self, payment_id: str, *, amount_fen: int, reference: str, key: str) -> Reply:
+        """Gives a part back."""
+        body = {"amount_fen": amount_fen, "reference": reference}
+        return self._send("POST", f"/payments/{payment_id}/refunds", body, key=key)
+
+    def statement(self, query: str = "") -> Reply:
+        """What moved on the shop's account on a business date, newest first."""
+        return self._send("GET", f"/statement{query}")
+
+    def _send(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, key: str | None = None
+    ) -> Reply:
+        raw = b"" if body is None else json.dumps(body, ensure_ascii=False).encode()
+        headers = {"content-type": JSON} if raw else {}
+        if key is not None:
+            headers["idempotency-key"] = key
+        headers |= http_signatures.sign_request(
+            Parts(
+                method=method,
+                target_uri=self.transport.public_url + MERCHANT + path,
+                headers=headers,
+                body=raw,
+            ),
+            key_id=signing.thumbprint(signing.jwk_of(self.private)),
+            private=self.private,
+            algorithm="ecdsa-p256-sha256",
+            at=clock.now(),
+            nonce=secrets.token_urlsafe(18),
+        )
+        return self.transport.send(method, MERCHANT + path, headers=headers, body=raw)
+
+
+@dataclass
+class FinanceOfficer(Clerk):
+    """An accountant of the city, who signs in like a clerk, at a desk of the finance office."""
+
+    def windows(self) -> Reply:
+        """The newest settlement windows."""
+        return self._ask("/windows")
+
+    def window(self, window_id: int) -> Reply:
+        """One settlement window with its history."""
+        return self._ask(f"/windows/{window_id}")
+
+    def lines(self, window_id: int, query: str = "") -> Reply:
+        """What each merchant gets of a window."""
+        return self._ask(f"/windows/{window_id}/lines{query}")
+
+    def line_payments(self, window_id: int, line_id: int, query: str = "") -> Reply:
+        """The single payments a line is made of."""
+        return self._ask(f"/windows/{window_id}/lines/{line_id}/payments{query}")
+
+    def proposals(self) -> Reply:
+        """The newest proposals."""
+        return self._ask("/proposals")
+
+    def propose(self, action: str, window_id: int) -> Reply:
+        """Proposes something about a window."""
+        return self._do("/proposals", {"action": action, "subject": str(window_id)})
+
+    def approve(self, proposal_id: str) -> Reply:
+        """Approves a proposal."""
+        return self._do(f"/proposals/{proposal_id}/approval", {})
+
+    def reject(self, proposal_id: str) -> Reply:
+        """Rejects a proposal."""
+        return self._do(f"/proposals/{proposal_id}/rejection", {})
+
+    def _ask(self, path: str) -> Reply:
+        return self.send("GET", path, part=FINANCE)
+
+    def _do(self, path: str, body: dict[str, Any]) -> Reply:
+        return self.send("POST", path, body, idempotency_key=new_key(), part=FINANCE)
+
+
+def all_items(read: Callable[[str], Reply], **asked: str) -> list[Any]:
+    """Everything of a list that comes in pages; `read` takes the query of a page's address."""
+    items: list[Any] = []
+    query = "".join(f"&{name}={value}" for name, value in asked.items())
+    cursor = ""
+    while True:
+        page = read(f"?limit=100{query}{cursor}").expect(200)
+        items += page["items"]
+        if page["next"] is None:
+            return items
+        cursor = f"&cursor={page['next']}"

@@ -1,0 +1,5 @@
+"""The whole citizen's day, thread after thread."""
+
+from vpass.day import payment_steps, settlement_steps, steps
+
+STEPS = [*steps.STEPS, *payment_steps.STEPS, *settlement_steps.STEPS]
