@@ -9,7 +9,7 @@ from identity import disclosure
 from identity.models import ATTRIBUTES, Resident
 from tests import city
 from vpass.sandbox.population import check_character
-from vpass.seed import _HALL_PURPOSES, _HOSPITAL_PURPOSES
+from vpass.seed import HALL_PURPOSES, HOSPITAL_PURPOSES
 
 AT = datetime(2026, 3, 1, 4, 0, tzinfo=UTC)
 
@@ -100,7 +100,7 @@ def test_disclose__name_that_no_attribute_has__key_error():
 
 
 def test_seed__every_entitlement_names_attributes_there_are():
-    for purposes in (_HALL_PURPOSES, _HOSPITAL_PURPOSES):
+    for purposes in (HALL_PURPOSES, HOSPITAL_PURPOSES):
         for *_, attributes in purposes:
             assert set(attributes) <= set(disclosure.ATTRIBUTES)
     assert set(city.FIELDS) <= set(disclosure.ATTRIBUTES)
