@@ -11,7 +11,7 @@ class PaymentsConfig(AppConfig):
     name = "payments"
 
     def ready(self) -> None:
-        from payments import payouts
+        from payments import charges, fares, funding, payouts, refunds
         from payments.settlement import payouts as settlement
         from payments.settlement import windows
 
@@ -19,6 +19,13 @@ class PaymentsConfig(AppConfig):
             payouts.PAYOUT_PREPARED, "payments.bank", payouts.send_prepared, calls_out=True
         )
         outbox.subscribe(payouts.PAYOUT_CHANGED, "payments.settlement", settlement.follow_payout)
+        outbox.subscribe(fares.TAP_RECORDED, "payments.fares", fares.charge_fare)
+        for name, collect in (
+            (funding.WALLET_CREDITED, charges.collect_on_credit),
+            (refunds.ORDER_REFUNDED, charges.collect_on_refund),
+            (payouts.PAYOUT_CHANGED, charges.collect_on_payout),
+        ):
+            outbox.subscribe(name, "payments.charges", collect)
         # Many transactions each: outside of the one that marks the delivery.
         outbox.subscribe(
             windows.WINDOW_CLOSED, "payments.settlement", settlement.settle_on, calls_out=True

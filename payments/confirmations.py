@@ -9,9 +9,10 @@ from django.conf import settings
 from identity.models import Device
 from identity.residents import AccountSuspended
 from payments import history, queries
+from payments.captures import capture_order
 from payments.merchants import MerchantSuspended
 from payments.models import Order
-from payments.orders import Shown, answered, capture_order, is_waiting, show
+from payments.orders import Shown, answered, is_waiting, show
 from payments.queries import LockedOrder, Parties
 from vpass.common.callers import Caller, required
 from vpass.common.errors import DomainError, NotFound

@@ -10,18 +10,16 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from identity import codes
-from payments import history, ledger, queries
-from payments.ledger import InsufficientFunds, Leg
+from payments import history, queries
+from payments.captures import capture_order
+from payments.ledger import InsufficientFunds
 from payments.merchants import MerchantSuspended
 from payments.models import Order
 from payments.queries import LockedOrder, Parties
-from vpass.common import outbox
 from vpass.common.callers import Caller, required
 from vpass.common.errors import Conflict, DomainError, NotAllowed, NotFound
 from vpass.common.idempotency import IdempotencyKey, once
 from vpass.common.ids import uuid7
-
-ORDER_CAPTURED = "payments.order_captured"
 
 PURPOSE = "payment"
 MAX_PAYMENT_FEN = 5_000_000
@@ -194,29 +192,6 @@ def lock_of_merchant(order_id: uuid.UUID, *, caller: Caller) -> LockedOrder:
     if locked is None or locked.organisation_id != caller.organisation_id:
         raise NotFound
     return locked
-
-
-def capture_order(order: Order, parties: Parties, *, at: datetime) -> None:
-    """Move what a captured order says from payer to merchant and tell of it, within the caller's
-    transaction. Raises InsufficientFunds."""
-    if parties.payer_account is None or parties.merchant_account is None:
-        raise InsufficientFunds  # a wallet into which nothing was ever put
-    ledger.post(
-        kind="payment",
-        caller=f"order:{order.id}",
-        key="capture",
-        legs=[Leg(parties.payer_account, parties.merchant_account, order.captured_fen)],
-        order_id=order.id,
-        event_at=at,
-        at=at,
-    )
-    event = {
-        "order_id": order.id,
-        "merchant_id": order.merchant_id,
-        "payer_id": order.payer_id,
-        "amount_fen": order.captured_fen,
-    }
-    outbox.publish(ORDER_CAPTURED, event, at=at)
 
 
 def is_waiting(order: Order, *, at: datetime) -> bool:

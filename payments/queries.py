@@ -107,6 +107,9 @@ WHERE COALESCE(told.paid, 0) <> COALESCE(line.gross_fen, 0)
     OR COALESCE(told.refunded, 0) <> COALESCE(line.refunded_fen, 0)
 """
 
+# Whoever charges a payer or collects from one waits for the other; the number is this lock's own.
+_LOCK_CHARGES = "SELECT pg_advisory_xact_lock(22097, hashtext(%s))"
+
 # A posting as the owner of one of its accounts reads it: what `postings_of` gives.
 AccountLine: TypeAlias = Posting
 
@@ -154,6 +157,12 @@ def lock_order(order_id: uuid.UUID) -> LockedOrder | None:
         payer_account=row["payer_account"],
     )
     return LockedOrder(found[0], row["organisation_id"], parties)
+
+
+def lock_charges(payer_id: uuid.UUID) -> None:
+    """Let nobody else charge this payer, or collect from them, before we commit."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK_CHARGES, [str(payer_id)])
 
 
 def refund_of(*, order_id: uuid.UUID, reference: str) -> Refund | None:

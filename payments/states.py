@@ -1,4 +1,4 @@
-"""The edge tables of Cloud Pay: orders, payouts, windows, holds, proposals."""
+"""The edge tables of Cloud Pay: orders, charges, payouts, windows, holds, proposals."""
 
 from vpass.common.states import EdgeTable
 
@@ -34,6 +34,13 @@ ORDER = EdgeTable(
         "expired": {},
     },
     final={"refunded", "reversed", "failed", "cancelled", "expired"},
+)
+
+CHARGE = EdgeTable(
+    name="charge",
+    initial="due",
+    edges={"due": {"paid": "collect", "cancelled": "cancel"}, "paid": {}, "cancelled": {}},
+    final={"paid", "cancelled"},
 )
 
 PAYOUT = EdgeTable(

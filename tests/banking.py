@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import transaction
 
 from identity.models import Organisation, Resident, Terminal
-from payments import funding, history, ledger, merchants, orders, queries, refunds
+from payments import captures, funding, history, ledger, merchants, queries, refunds
 from payments.banks import BankAnswerLost, PayoutOrder, PayoutStanding, StatementPage
 from payments.funding import Credit, CreditOutcome
 from payments.models import Bank, Merchant, Order, Payout
@@ -160,7 +160,7 @@ def pay(merchant: Merchant, resident_id: uuid.UUID, fen: int, *, at: datetime) -
         )
         assert parties is not None
         assert history.write_order(order, actor="test", at=at)
-        orders.capture_order(order, parties, at=at)
+        captures.capture_order(order, parties, at=at)
     return order
 
 

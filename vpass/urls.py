@@ -3,7 +3,7 @@
 from django.urls import path
 
 from identity.api import counter, public, resident, terminal
-from payments.api import bank, finance, merchant, withdrawals
+from payments.api import bank, charges, finance, merchant, withdrawals
 from payments.api import resident as money
 from vpass import pages
 from vpass.common import health
@@ -49,6 +49,7 @@ urlpatterns = [
     path(f"{_RESIDENT}payments/<uuid:payment_id>/confirmation", money.Confirmations.as_view()),
     path(f"{_RESIDENT}payments/<uuid:payment_id>/refusal", money.Refusals.as_view()),
     path(f"{_RESIDENT}statement", money.WalletStatement.as_view()),
+    path(f"{_RESIDENT}charges", charges.Charges.as_view()),
     path(f"{_RESIDENT}withdrawals", withdrawals.Withdrawals.as_view()),
     path(f"{_RESIDENT}withdrawals/<uuid:withdrawal_id>", withdrawals.Withdrawal.as_view()),
     path(f"{_RESIDENT}funding-sources", withdrawals.FundingSources.as_view()),

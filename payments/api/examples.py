@@ -135,3 +135,19 @@ WALLET_STATEMENT = [
         }
     )
 ]
+CHARGES = [
+    _answered(
+        {
+            "items": [
+                {
+                    "id": "018f2f6e-0000-7000-8000-000000000025",
+                    "payee": {**_SHOP, "id": "018f2f6e-0000-7000-8000-000000000026"},
+                    "title": "公交 Bus",
+                    "amount_fen": 200,
+                    "created_at": _AT,
+                }
+            ],
+            "next": None,
+        }
+    )
+]

@@ -8,6 +8,7 @@ from payments.models.banking import (
     PayoutChange,
     TopUpNumber,
 )
+from payments.models.charges import Charge, ChargeChange
 from payments.models.ledger import Account, Balance, Hold, Posting, Transaction
 from payments.models.orders import Merchant, Order, OrderChange, Refund
 from payments.models.settlement import Proposal, SettlementLine, Window, WindowChange
@@ -16,6 +17,8 @@ __all__ = [
     "Account",
     "Balance",
     "Bank",
+    "Charge",
+    "ChargeChange",
     "CreditNotice",
     "FundingSource",
     "Hold",

@@ -93,6 +93,7 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("post", _R + "payments/<uuid:payment_id>/confirmation"): resident(LOW, NO_KEY),
     ("post", _R + "payments/<uuid:payment_id>/refusal"): resident(LOW, NO_KEY),
     ("get", _R + "statement"): resident(LOW, GOOD),
+    ("get", _R + "charges"): resident(LOW, GOOD),
     ("get", _R + "withdrawals"): resident(LOW, GOOD),
     ("post", _R + "withdrawals"): resident(LOW, NO_KEY),
     ("get", _R + "withdrawals/<uuid:withdrawal_id>"): resident(LOW, OWN_ID_ONLY),
