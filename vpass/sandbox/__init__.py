@@ -9,7 +9,7 @@ Environment: `VPASS_SANDBOX_DIR` (required) holds `register_private.pem`, `bank_
 free one); `VPASS_URL`, where the bank sends its notices (without it they wait);
 `VPASS_SANDBOX_CALLER_KEY_ID` (default `vpass-1`), `VPASS_SANDBOX_REGISTER_KEY_ID` (default
 `register-1`), `VPASS_SANDBOX_BANK_KEY_ID` (default `bank-1`); `VPASS_SANDBOX_BANK_BOOKS_AFTER_S`
-(default 2: seconds from a payout's acceptance to its booking).
+(default 2: seconds from the acceptance of a payout or debit to its booking).
 When it is ready it prints one JSON line and writes the same to `<dir>/sandbox.json`:
 `{"url", "port", "pid", "register_url", "sms_url", "bank_url"}`. SIGTERM and SIGINT end it.
 
