@@ -11,17 +11,20 @@ class PaymentsConfig(AppConfig):
     name = "payments"
 
     def ready(self) -> None:
-        from payments import charges, fares, funding, payouts, refunds
+        from payments import accounts, charges, debits, fares, payouts, refunds
         from payments.settlement import payouts as settlement
         from payments.settlement import windows
 
         outbox.subscribe(
             payouts.PAYOUT_PREPARED, "payments.bank", payouts.send_prepared, calls_out=True
         )
+        outbox.subscribe(
+            debits.DEBIT_PREPARED, "payments.bank", debits.send_prepared, calls_out=True
+        )
         outbox.subscribe(payouts.PAYOUT_CHANGED, "payments.settlement", settlement.follow_payout)
         outbox.subscribe(fares.TAP_RECORDED, "payments.fares", fares.charge_fare)
         for name, collect in (
-            (funding.WALLET_CREDITED, charges.collect_on_credit),
+            (accounts.WALLET_CREDITED, charges.collect_on_credit),
             (refunds.ORDER_REFUNDED, charges.collect_on_refund),
             (payouts.PAYOUT_CHANGED, charges.collect_on_payout),
         ):

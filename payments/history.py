@@ -21,7 +21,10 @@ WITH made AS (
     ON CONFLICT (merchant_id, merchant_reference) DO NOTHING RETURNING id
 ), line AS (
     INSERT INTO payments_orderchange (order_id, from_state, to_state, event, actor, at)
-    SELECT id, %(from_state)s, %(state)s, %(event)s, %(actor)s, %(at)s FROM made RETURNING 1
+    SELECT made.id, step.from_state, step.to_state, step.event, %(actor)s, %(at)s
+    FROM made, unnest(%(from_states)s::text[], %(to_states)s::text[], %(events)s::text[])
+        WITH ORDINALITY AS step (from_state, to_state, event, number)
+    ORDER BY step.number RETURNING 1
 )
 SELECT count(*) FROM made
 """
@@ -81,9 +84,11 @@ SELECT count(*) FROM changed
 """
 
 
-def write_order(order: Order, *, actor: str, at: datetime) -> bool:
-    """Write a new order, which has left its initial state already; False when the merchant has
-    used its reference before, and nothing is written."""
+def write_order(order: Order, *, via: tuple[str, ...] = (), actor: str, at: datetime) -> bool:
+    """Write a new order, which has left its initial state already, perhaps `via` others; False when
+    the merchant has used its reference before, and nothing is written."""
+    reached = (*via, order.state)
+    left = (states.ORDER.initial, *via)
     return _write(
         _WRITE,
         {
@@ -91,8 +96,9 @@ def write_order(order: Order, *, actor: str, at: datetime) -> bool:
                 field.attname: getattr(order, field.attname)
                 for field in Order._meta.concrete_fields
             },
-            "from_state": states.ORDER.initial,
-            "event": states.ORDER.event(states.ORDER.initial, order.state),
+            "from_states": list(left),
+            "to_states": list(reached),
+            "events": [states.ORDER.event(*step) for step in zip(left, reached, strict=True)],
             "actor": actor,
             "at": at,
         },

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from identity.api import counter, public, resident, terminal
-from payments.api import bank, charges, finance, merchant, withdrawals
+from payments.api import bank, bank_cards, charges, finance, merchant, withdrawals
 from payments.api import resident as money
 from vpass import pages
 from vpass.common import health
@@ -50,6 +50,9 @@ urlpatterns = [
     path(f"{_RESIDENT}payments/<uuid:payment_id>/refusal", money.Refusals.as_view()),
     path(f"{_RESIDENT}statement", money.WalletStatement.as_view()),
     path(f"{_RESIDENT}charges", charges.Charges.as_view()),
+    path(f"{_RESIDENT}top-ups", bank_cards.TopUps.as_view()),
+    path(f"{_RESIDENT}top-ups/<uuid:top_up_id>", bank_cards.OneTopUp.as_view()),
+    path(f"{_RESIDENT}payment-source", bank_cards.PaymentSources.as_view()),
     path(f"{_RESIDENT}withdrawals", withdrawals.Withdrawals.as_view()),
     path(f"{_RESIDENT}withdrawals/<uuid:withdrawal_id>", withdrawals.Withdrawal.as_view()),
     path(f"{_RESIDENT}funding-sources", withdrawals.FundingSources.as_view()),
@@ -70,6 +73,7 @@ urlpatterns = [
     # Banks
     path(f"{_BANK}credit-notices", bank.CreditNotices.as_view()),
     path(f"{_BANK}payout-notices", bank.PayoutNotices.as_view()),
+    path(f"{_BANK}debit-notices", bank.DebitNotices.as_view()),
     # Accountants
     path(f"{_FINANCE}windows", finance.Windows.as_view()),
     path(f"{_FINANCE}windows/<int:window_id>", finance.OneWindow.as_view()),

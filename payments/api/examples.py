@@ -27,6 +27,7 @@ _RESIDENTS = {
     "refunded_fen": 0,
     "state": "confirming",
     "reason": None,
+    "card_last4": None,
     "confirm_by": "2026-11-21T02:02:00Z",
     "created_at": _AT,
 }

@@ -197,7 +197,7 @@ def test_failed_withdrawal__debts_are_collected_from_what_is_free_again(
     shop: Shop, payer: city.Phone, at: datetime, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(
-        "payments.payouts.partner_bank", lambda code: banking.StubBank([banking.REJECTED])
+        "payments.pursuit.partner_bank", lambda code: banking.StubBank([banking.REJECTED])
     )
     banking.withdraw(resident_of(payer), 1_000_000, at=at)
     charge(shop, payer, 700, at=at)
