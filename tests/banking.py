@@ -97,12 +97,10 @@ def make_merchant(bank: Bank, *, name: str = "白浪河书店", token: str = TOK
     return merchants.open_merchant(organisation=organisation, bank=bank, payout_account=token)
 
 
-def make_card(
-    system: BankSystem, resident_id: uuid.UUID, *, token: str = CARD_TOKEN, at: datetime
-) -> Card:
+def make_card(bank: Bank, resident_id: uuid.UUID, *, token: str = CARD_TOKEN, at: datetime) -> Card:
     """An active bank card of a resident, whose issuer is the bank."""
     issuer, _ = Issuer.objects.get_or_create(
-        organisation_id=system.bank.organisation_id, defaults={"code": system.bank.code}
+        organisation_id=bank.organisation_id, defaults={"code": bank.code}
     )
     place = CardAccount.objects.filter(resident_id=resident_id, card_type="bank").count() + 1
     account = CardAccount.objects.create(

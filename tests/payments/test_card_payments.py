@@ -56,7 +56,7 @@ class Buyer:
 def buyer(shop: Shop, payer: city.Phone, at: datetime, monkeypatch: pytest.MonkeyPatch) -> Buyer:
     bank = StubBank()
     monkeypatch.setattr("payments.pursuit.partner_bank", lambda code: bank)
-    card = make_card(shop.system, resident_of(payer), at=at)
+    card = make_card(shop.system.bank, resident_of(payer), at=at)
     choose(payer, card, at=at)
     return Buyer(payer, card, bank)
 
@@ -136,7 +136,7 @@ def test_pay__wallet_that_never_had_money__the_card_pays(
 ):
     bank = StubBank()
     monkeypatch.setattr("payments.pursuit.partner_bank", lambda code: bank)
-    choose(phone, make_card(shop.system, resident_of(phone), at=at), at=at)
+    choose(phone, make_card(shop.system.bank, resident_of(phone), at=at), at=at)
 
     shop.pay(grant.code(at), at=at)
     pursue(Buyer(phone, Card.objects.get(), bank), at=at)
@@ -388,7 +388,7 @@ def test_source__nothing_chosen__balance(payer: city.Phone):
 def test_source__put__chosen_and_a_repeat_is_answered_alike(
     shop: Shop, payer: city.Phone, at: datetime
 ):
-    card = make_card(shop.system, resident_of(payer), at=at)
+    card = make_card(shop.system.bank, resident_of(payer), at=at)
     path, body = "/api/resident/v1/payment-source", {"card_id": str(card.id), "version": 0}
 
     first = payer.send("PUT", path, body)
@@ -421,8 +421,8 @@ def test_source__first_choice_of_a_version_that_never_was__refused(payer: city.P
 def test_source__anothers_or_a_frozen_card__refused_and_nothing_chosen(
     shop: Shop, payer: city.Phone, at: datetime
 ):
-    others = make_card(shop.system, resident_of(city.make_phone(1, at=at)), at=at)
-    frozen = make_card(shop.system, resident_of(payer), at=at)
+    others = make_card(shop.system.bank, resident_of(city.make_phone(1, at=at)), at=at)
+    frozen = make_card(shop.system.bank, resident_of(payer), at=at)
     freeze(frozen, at=at)
 
     with pytest.raises(NotFound):

@@ -93,7 +93,7 @@ def case(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Case:
     windows.ensure_open(at=at)
     system, bank, resident = make_bank(), StubBank(), make_resident(at=at)
     monkeypatch.setattr("payments.pursuit.partner_bank", lambda code: bank)
-    card = make_card(system, resident, at=at)
+    card = make_card(system.bank, resident, at=at)
     begun = top_up(resident, card, at=at)
     return Case(at, system, bank, resident, card, uuid.UUID(begun.id))
 
@@ -230,7 +230,7 @@ def test_top_up__frozen_card__refused_with_the_reason(case: Case):
 
 def test_top_up__card_of_a_bank_that_is_no_partner__refused(case: Case):
     stranger = make_bank("外地银行", code="STRANGER", key_id="bank-9")
-    card = make_card(stranger, case.resident, at=case.at)
+    card = make_card(stranger.bank, case.resident, at=case.at)
     stranger.bank.delete()
 
     with pytest.raises(CardNotUsable) as refused:
@@ -247,7 +247,7 @@ def test_top_ups__over_http__begun_shown_and_only_ones_own(
 ):
     phone = city.make_phone(2, at=case.at)
     assert phone.device is not None
-    card = make_card(case.system, phone.device.resident_id, at=case.at)
+    card = make_card(case.system.bank, phone.device.resident_id, at=case.at)
     path = "/api/resident/v1/top-ups"
 
     begun = phone.send(
