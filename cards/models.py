@@ -2,6 +2,7 @@
 
 import uuid
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 
@@ -11,11 +12,12 @@ from vpass.common.sealed_fields import SealedText
 
 
 class Issuer(models.Model):
-    """Who issues cards of one type or more; the settings say where it is reached, by its code."""
+    """Who issues cards of these types; the settings say where it is reached, by its code."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organisation = models.OneToOneField(Organisation, models.PROTECT)
     code = models.TextField(unique=True)
+    card_types = ArrayField(models.TextField())
 
 
 class CardAccount(models.Model):
@@ -76,9 +78,12 @@ class Card(models.Model):
                 fields=["account"], condition=Q(state__in=states.LIVING), name="card_one_living"
             ),
             models.CheckConstraint(
-                condition=Q(card_type="bank", number__isnull=True, token__isnull=False)
-                | (~Q(card_type="bank") & Q(number__isnull=False, token__isnull=True)),
+                condition=Q(number__isnull=True, token__isnull=False)
+                | Q(number__isnull=False, token__isnull=True),
                 name="card_number_or_token",
+            ),
+            models.CheckConstraint(
+                condition=~Q(card_type="bank") | Q(number__isnull=True), name="card_bank_by_token"
             ),
         ]
         indexes = [models.Index(fields=["account", "-id"], name="card_of_account")]

@@ -100,7 +100,8 @@ def make_merchant(bank: Bank, *, name: str = "白浪河书店", token: str = TOK
 def make_card(bank: Bank, resident_id: uuid.UUID, *, token: str = CARD_TOKEN, at: datetime) -> Card:
     """An active bank card of a resident, whose issuer is the bank."""
     issuer, _ = Issuer.objects.get_or_create(
-        organisation_id=bank.organisation_id, defaults={"code": bank.code}
+        organisation_id=bank.organisation_id,
+        defaults={"code": bank.code, "card_types": ["bank"]},
     )
     place = CardAccount.objects.filter(resident_id=resident_id, card_type="bank").count() + 1
     account = CardAccount.objects.create(
