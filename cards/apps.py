@@ -1,9 +1,17 @@
-"""Registers the cards floor with Django."""
+"""Registers the cards floor with Django: it hears how the charges for taps stand."""
 
 from django.apps import AppConfig
+
+from vpass.common import outbox
 
 
 class CardsConfig(AppConfig):
     """The wallet: card types, life cycle, scenes, terminals."""
 
     name = "cards"
+
+    def ready(self) -> None:
+        from cards import debts
+
+        for event in (debts.CHARGE_DUE, debts.CHARGE_PAID):
+            outbox.subscribe(event, debts.CONSUMER, debts.follow_charge)

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -38,9 +38,31 @@ WITH used AS (
 ), told AS (
     SELECT outbox_publish_v1(%(event_id)s, %(event)s, %(payload)s, %(consumers)s, %(at)s)
     FROM verdict WHERE reason IS NULL
-)
+)"""
+_VERDICT = """
 SELECT reason, (SELECT count(*) FROM line), (SELECT count(*) FROM told) FROM verdict
 """
+_VERDICT_AND_DEED = """
+SELECT reason, (SELECT count(*) FROM line), (SELECT count(*) FROM told),
+    (SELECT count(*) FROM deed) FROM verdict
+"""
+
+
+class DeedUndone(Exception):
+    """The use was accepted, but what was to be done with it found things changed meanwhile."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deed:
+    """What another floor writes together with an accepted use, in the same statement.
+
+    `sql` holds further WITH queries, with a comma before each. They read the query `verdict`, whose
+    one row has a `reason` when the use is refused; the last is called `deed` and gives a row when
+    it is done. `values` are its parameters, by names with the prefix "deed_".
+    """
+
+    sql: str
+    values: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -56,11 +78,14 @@ class Use:
     reason: str | None
 
 
-def write_use(use: Use, *, event: str, at: datetime) -> tuple[bool, str | None]:
+def write_use(
+    use: Use, *, event: str, at: datetime, deed: Deed | None = None
+) -> tuple[bool, str | None]:
     """Use the code up, write the holder's line and tell the event's consumers, in one statement.
 
     Returns whether the use is accepted, and else the reason code: `code.already_used` for every
-    caller but the first, whatever else there is to refuse.
+    caller but the first, whatever else there is to refuse. Raises DeedUndone, after which the
+    transaction has to be rolled back.
     """
     caller, line_id = use.caller, uuid7(at)
     consumers = outbox.consumers_of(event)
@@ -85,9 +110,15 @@ def write_use(use: Use, *, event: str, at: datetime) -> tuple[bool, str | None]:
         "payload": json.dumps({"access_line_id": str(line_id)}),
         "consumers": consumers,
     }
+    statement = _WRITE_USE + _VERDICT
+    if deed is not None:
+        statement = _WRITE_USE + deed.sql + _VERDICT_AND_DEED
+        values |= deed.values
     with connection.cursor() as cursor:
-        cursor.execute(_WRITE_USE, values)
-        reason = cursor.fetchone()[0]
+        cursor.execute(statement, values)
+        reason, _, _, *done = cursor.fetchone()
+    if reason is None and done == [0]:
+        raise DeedUndone
     if reason is None and consumers:
         outbox.ring_on_commit()
     return reason is None, reason

@@ -1,13 +1,15 @@
 """Gives phones their day grants, and redeems the codes they show: once, anywhere."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from django.conf import settings
+from django.db.models.expressions import Combinable
 
 from identity import code_format, disclosure, keys, queries
-from identity.access_log import Use, write_use
+from identity.access_log import Deed, Use, write_use
 from identity.code_format import Code, CodeError, GrantClaims
 from identity.models import Device, Grant, Resident
 from identity.residents import AccountSuspended
@@ -168,6 +170,19 @@ class CodeUse:
     reason: str | None = None
 
 
+class Occasion(Protocol):
+    """What another floor looks up, judges and does in the statements that use a code (a ride)."""
+
+    def looks_at(self) -> Mapping[str, Combinable]:
+        """Return what has to be known of the holder: expressions over the grant's row, by name."""
+
+    def refusal(self, grant: Grant) -> str | None:
+        """Return the problem code of a refusal; the grant has what was looked at."""
+
+    def deed(self) -> Deed:
+        """Return what is written when the use is accepted."""
+
+
 @dataclass(frozen=True)
 class Scan:
     """What an accepted scan tells its scanner: a pairwise pseudonym and the entitled fields."""
@@ -287,17 +302,27 @@ def use_code(
     shown: Code,
     purpose: str,
     case_number: str | None,
+    occasion: Occasion | None = None,
     at: datetime,
 ) -> CodeUse:
     """Use a genuine code up inside the caller's transaction: two statements.
 
     Another floor which does something with the code in the same transaction (a payment) calls this;
-    `shown` comes of `read_genuine`. The line in the holder's access log is written either way.
+    `shown` comes of `read_genuine`. The line in the holder's access log is written either way. With
+    an `occasion` these two statements also do what it needs; raises access_log.DeedUndone.
     """
-    found = queries.find_grant(shown.grant.handle, caller=caller, purpose=purpose)
+    found = queries.find_grant(
+        shown.grant.handle,
+        caller=caller,
+        purpose=purpose,
+        also=None if occasion is None else occasion.looks_at(),
+    )
     if found is None:
         return CodeUse(reason=CodeRevoked.code)
     attributes = found.attributes or []
+    reason = _refusal(found, shown, caller=caller)
+    if reason is None and occasion is not None:
+        reason = occasion.refusal(found.grant)
     is_accepted, reason = write_use(
         Use(
             jti=shown.jti,
@@ -306,10 +331,11 @@ def use_code(
             purpose=purpose,
             case_number=case_number,
             fields=attributes,
-            reason=_refusal(found, shown, caller=caller),
+            reason=reason,
         ),
         event=CODE_REDEEMED,
         at=at,
+        deed=None if occasion is None or reason is not None else occasion.deed(),
     )
     if not is_accepted:
         return CodeUse(reason=reason)

@@ -21,6 +21,7 @@ class Organisation(models.Model):
         DEPARTMENT = "department"
         MERCHANT = "merchant"
         BANK = "bank"
+        ISSUER = "issuer"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     parent = models.ForeignKey("self", models.PROTECT, null=True, blank=True)

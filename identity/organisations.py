@@ -18,8 +18,10 @@ CODE_LIFE = timedelta(days=7)
 # Without 0, 1, I and O, which a clerk would mistype.
 _CODE_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 
-# What the machines of these organisations may call; all others are terminals.
+# What the machines of these organisations may call; all others are terminals. A bank or a bus
+# company that issues cards calls as their issuer with a machine of this scene.
 _MACHINE_KINDS = {"merchant": "merchant", "bank": "bank"}
+ISSUER_SCENE = "issuer"
 
 
 class DeskCodeRefused(DomainError):
@@ -173,9 +175,10 @@ def find_machine_caller(key_id: str, at: datetime) -> KnownCaller | None:
     if key is None:
         return None
     terminal = key.terminal
+    kind = _MACHINE_KINDS.get(terminal.organisation.kind, "terminal")
     return KnownCaller(
         caller=Caller(
-            kind=_MACHINE_KINDS.get(terminal.organisation.kind, "terminal"),
+            kind="issuer" if terminal.scene == ISSUER_SCENE else kind,
             id=terminal.id,
             key_id=key.id,
             organisation_id=terminal.organisation_id,

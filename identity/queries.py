@@ -1,10 +1,12 @@
 """Reads identity's rows for the hot paths, each answer in one statement."""
 
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from django.db import connection
 from django.db.models import Subquery
+from django.db.models.expressions import Combinable
 
 from identity.models import Entitlement, Grant
 from vpass.common.callers import Caller, required
@@ -30,14 +32,19 @@ def next_status_index() -> int:
         return int(cursor.fetchone()[0])
 
 
-def find_grant(handle: bytes, *, caller: Caller, purpose: str) -> GrantFound | None:
-    """Return the grant of a handle as a scanner needs it, with what the scanner may see."""
+def find_grant(
+    handle: bytes, *, caller: Caller, purpose: str, also: Mapping[str, Combinable] | None = None
+) -> GrantFound | None:
+    """Return the grant of a handle as a scanner needs it, with what the scanner may see.
+
+    `also` names expressions over the grant's row which another floor has to know of its holder.
+    """
     entitled = Entitlement.objects.filter(
         organisation_id=required(caller.organisation_id), scene=caller.scene, purpose=purpose
     )
     grant = (
         Grant.objects.select_related("resident", "device")
-        .annotate(attributes=Subquery(entitled.values("attributes")[:1]))
+        .annotate(attributes=Subquery(entitled.values("attributes")[:1]), **(also or {}))
         .filter(handle=handle)
         .first()
     )

@@ -8,10 +8,11 @@ from django.conf import settings
 
 from identity.models import Device
 from identity.residents import AccountSuspended
-from payments import history, queries
+from payments import history, queries, sources
+from payments.captures import capture_order
 from payments.merchants import MerchantSuspended
 from payments.models import Order
-from payments.orders import Shown, answered, capture_order, is_waiting, show
+from payments.orders import Shown, answered, debit_card, is_waiting, show
 from payments.queries import LockedOrder, Parties
 from vpass.common.callers import Caller, required
 from vpass.common.errors import DomainError, NotFound
@@ -40,14 +41,15 @@ def confirm_order(
     idempotency_key: IdempotencyKey,
     at: datetime,
 ) -> Shown:
-    """Capture a waiting payment with the payer's signature over order, payee and amount.
+    """Pay a waiting payment with the payer's signature over order, payee and amount: captured from
+    the balance, or capturing while a bank debits the card that the payer has chosen by now.
 
     `confirmation` is a JWS, typ `vpass-confirm+jwt`, by the device's key, with `aud` the URL of
     the confirmation, `iat` at most 60 s old, `jti`, `order` and `payee` (their ids as text) and
-    `amount_fen`. For want of money nothing changes, so that the payer can put some in and confirm
-    again in time. Raises NotFound, orders.OrderNotWaiting, orders.OrderExpired,
-    ConfirmationInvalid, InsufficientFunds, AccountSuspended, MerchantSuspended, and what `once`
-    raises.
+    `amount_fen`. For want of money, or with a card that cannot pay, nothing changes, so that the
+    payer can put some in or choose otherwise, and confirm again in time. Raises NotFound,
+    orders.OrderNotWaiting, orders.OrderExpired, ConfirmationInvalid, InsufficientFunds,
+    CardNotUsable, AccountSuspended, MerchantSuspended, and what `once` raises.
     """
     with once(idempotency_key, at=at) as claim:
         if claim.answer is None:
@@ -56,10 +58,7 @@ def confirm_order(
             if is_waiting(order, at=at):
                 _judge(confirmation, caller=caller, order=order, at=at)
                 _refuse_suspended(locked.parties)
-                history.change_order(
-                    order, "captured", captured_fen=order.amount_fen, actor=caller.scope, at=at
-                )
-                capture_order(order, locked.parties, at=at)
+                _pay(order, locked.parties, actor=caller.scope, at=at)
             claim.answer = asdict(show(order))
     return answered(claim.answer)
 
@@ -78,6 +77,17 @@ def decline_order(
                 history.change_order(order, "failed", reason=DECLINED, actor=caller.scope, at=at)
             claim.answer = asdict(show(order))
     return answered(claim.answer)
+
+
+def _pay(order: Order, parties: Parties, *, actor: str, at: datetime) -> None:
+    card = sources.card_to_pay(resident_id=order.payer_id, card_id=parties.card_id)
+    if card is not None:
+        for to_state in ("authorised", "capturing"):
+            history.change_order(order, to_state, actor=actor, at=at)
+        debit_card(order, card, at=at)
+        return
+    history.change_order(order, "captured", captured_fen=order.amount_fen, actor=actor, at=at)
+    capture_order(order, parties, at=at)
 
 
 def _lock_of_payer(order_id: uuid.UUID, *, caller: Caller) -> LockedOrder:

@@ -9,17 +9,15 @@ from typing import Literal
 from django.db import IntegrityError
 from django.db.models import Prefetch, QuerySet
 
-from payments import ledger, payouts
-from payments.ledger import Leg
+from payments import payouts
+from payments.accounts import credit_wallet, resident_account
 from payments.models import Bank, CreditNotice, FundingSource, Payout, PayoutChange, TopUpNumber
 from payments.payouts import Destination, Payee
-from vpass.common import clock, ids, outbox
+from vpass.common import clock, ids
 from vpass.common.callers import Caller, required
 from vpass.common.errors import DomainError, NotAllowed, NotFound
 from vpass.common.idempotency import IdempotencyKey, KeyReused, once
 from vpass.common.sealed_fields import lookup_hash
-
-WALLET_CREDITED = "payments.wallet_credited"
 
 MAX_AMOUNT_FEN = 999_999_999_999
 
@@ -63,11 +61,6 @@ class WithdrawalBegun:
     amount_fen: int
     state: str
     created_at: str
-
-
-def resident_account(resident_id: uuid.UUID) -> int:
-    """The ledger account of a resident's wallet; it never falls below zero."""
-    return ledger.open_account(kind="resident", owner=str(resident_id), floor_fen=0)
 
 
 def top_up_number(*, resident_id: uuid.UUID) -> str:
@@ -214,22 +207,15 @@ def _book(bank: Bank, credit: Credit, *, at: datetime) -> CreditOutcome:
     )
     if named is not None and is_credited:
         _remember_source(bank, credit, resident_id=named.resident_id, at=at)
-        ledger.post(
-            kind="top_up",
+        credit_wallet(
+            resident_id=named.resident_id,
+            bank=bank,
+            amount_fen=credit.amount_fen,
             caller=f"bank:{bank.id}",
             key=str(credit.notice_id),
-            legs=[
-                Leg(
-                    debit=payouts.bank_account(bank),
-                    credit=resident_account(named.resident_id),
-                    amount_fen=credit.amount_fen,
-                )
-            ],
             event_at=credit.booked_at,
             at=at,
         )
-        event = {"resident": named.resident_id, "amount_fen": credit.amount_fen}
-        outbox.publish(WALLET_CREDITED, event, at=at)
     return outcome
 
 

@@ -1,4 +1,5 @@
-"""Writes orders and each change of their state, with its line of history, in one statement."""
+"""Writes orders and charges, and each change of their state with its line of history, in one
+statement."""
 
 import uuid
 from datetime import datetime
@@ -7,7 +8,7 @@ from typing import Any
 from django.db import connection
 
 from payments import states
-from payments.models import Order
+from payments.models import Charge, Order
 from vpass.common.ids import uuid7
 
 _WRITE = """
@@ -20,7 +21,10 @@ WITH made AS (
     ON CONFLICT (merchant_id, merchant_reference) DO NOTHING RETURNING id
 ), line AS (
     INSERT INTO payments_orderchange (order_id, from_state, to_state, event, actor, at)
-    SELECT id, %(from_state)s, %(state)s, %(event)s, %(actor)s, %(at)s FROM made RETURNING 1
+    SELECT made.id, step.from_state, step.to_state, step.event, %(actor)s, %(at)s
+    FROM made, unnest(%(from_states)s::text[], %(to_states)s::text[], %(events)s::text[])
+        WITH ORDINALITY AS step (from_state, to_state, event, number)
+    ORDER BY step.number RETURNING 1
 )
 SELECT count(*) FROM made
 """
@@ -54,10 +58,37 @@ WITH changed AS (
 SELECT count(*) FROM changed
 """
 
+_WRITE_CHARGE = """
+WITH made AS (
+    INSERT INTO payments_charge
+        (id, merchant_id, payer_id, amount_fen, title, reference, state, created_at)
+    VALUES (%(id)s, %(merchant_id)s, %(payer_id)s, %(amount_fen)s, %(title)s, %(reference)s,
+        %(state)s, %(created_at)s)
+    ON CONFLICT (merchant_id, reference) DO NOTHING RETURNING id
+), line AS (
+    INSERT INTO payments_chargechange (charge_id, from_state, to_state, event, actor, at)
+    SELECT id, '', %(state)s, 'charge', %(actor)s, %(at)s FROM made RETURNING 1
+)
+SELECT count(*) FROM made
+"""
 
-def write_order(order: Order, *, actor: str, at: datetime) -> bool:
-    """Write a new order, which has left its initial state already; False when the merchant has
-    used its reference before, and nothing is written."""
+_CHANGE_CHARGE = """
+WITH changed AS (
+    UPDATE payments_charge SET state = %(to_state)s, order_id = %(order_id)s
+    WHERE id = %(id)s AND state = %(from_state)s RETURNING id
+), line AS (
+    INSERT INTO payments_chargechange (charge_id, from_state, to_state, event, actor, at)
+    SELECT id, %(from_state)s, %(to_state)s, %(event)s, %(actor)s, %(at)s FROM changed RETURNING 1
+)
+SELECT count(*) FROM changed
+"""
+
+
+def write_order(order: Order, *, via: tuple[str, ...] = (), actor: str, at: datetime) -> bool:
+    """Write a new order, which has left its initial state already, perhaps `via` others; False when
+    the merchant has used its reference before, and nothing is written."""
+    reached = (*via, order.state)
+    left = (states.ORDER.initial, *via)
     return _write(
         _WRITE,
         {
@@ -65,8 +96,9 @@ def write_order(order: Order, *, actor: str, at: datetime) -> bool:
                 field.attname: getattr(order, field.attname)
                 for field in Order._meta.concrete_fields
             },
-            "from_state": states.ORDER.initial,
-            "event": states.ORDER.event(states.ORDER.initial, order.state),
+            "from_states": list(left),
+            "to_states": list(reached),
+            "events": [states.ORDER.event(*step) for step in zip(left, reached, strict=True)],
             "actor": actor,
             "at": at,
         },
@@ -127,6 +159,44 @@ def write_refund(
         return None
     order.state, order.refunded_fen = to_state, order.refunded_fen + amount_fen
     return refund_id
+
+
+def write_charge(charge: Charge, *, actor: str, at: datetime) -> bool:
+    """Write a new charge; False when its merchant has used the reference before, and nothing is
+    written."""
+    return _write(
+        _WRITE_CHARGE,
+        {
+            **{
+                field.attname: getattr(charge, field.attname)
+                for field in Charge._meta.concrete_fields
+            },
+            "actor": actor,
+            "at": at,
+        },
+    )
+
+
+def change_charge(
+    charge: Charge, to_state: str, *, order_id: uuid.UUID | None = None, actor: str, at: datetime
+) -> bool:
+    """Move a charge on, the row in hand too; False when somebody else has moved it meanwhile.
+
+    Raises states.IllegalTransition when the table has no such edge.
+    """
+    changes = {
+        "id": charge.id,
+        "from_state": charge.state,
+        "to_state": to_state,
+        "event": states.CHARGE.event(charge.state, to_state),
+        "order_id": order_id,
+        "actor": actor,
+        "at": at,
+    }
+    if not _write(_CHANGE_CHARGE, changes):
+        return False
+    charge.state, charge.order_id = to_state, order_id
+    return True
 
 
 def _write(statement: str, values: dict[str, Any]) -> bool:

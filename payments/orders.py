@@ -1,4 +1,7 @@
-"""Takes payments by a shown code; above an amount they wait for the payer's word."""
+"""Takes payments by a shown code; above an amount they wait for the payer's word.
+
+What the payer has chosen pays: the balance at once, or a bank card, when its bank has booked it.
+"""
 
 import uuid
 from dataclasses import asdict, dataclass
@@ -9,19 +12,18 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 
+from cards.wallet import CardNotUsable, PayableCard
 from identity import codes
-from payments import history, ledger, queries
-from payments.ledger import InsufficientFunds, Leg
+from payments import debits, history, queries, sources
+from payments.captures import capture_order
+from payments.ledger import InsufficientFunds
 from payments.merchants import MerchantSuspended
 from payments.models import Order
 from payments.queries import LockedOrder, Parties
-from vpass.common import outbox
 from vpass.common.callers import Caller, required
 from vpass.common.errors import Conflict, DomainError, NotAllowed, NotFound
 from vpass.common.idempotency import IdempotencyKey, once
 from vpass.common.ids import uuid7
-
-ORDER_CAPTURED = "payments.order_captured"
 
 PURPOSE = "payment"
 MAX_PAYMENT_FEN = 5_000_000
@@ -54,6 +56,7 @@ class OrderExpired(DomainError):
 # Refusals of a payment whose code is used up.
 REFUSALS: dict[str, type[DomainError]] = {
     **codes.REFUSALS,
+    CardNotUsable.code: CardNotUsable,
     InsufficientFunds.code: InsufficientFunds,
     MerchantSuspended.code: MerchantSuspended,
     OrderReferenceTaken.code: OrderReferenceTaken,
@@ -64,7 +67,8 @@ REFUSALS: dict[str, type[DomainError]] = {
 class Shown:
     """A payment as its merchant sees it; times are RFC 3339 in UTC, amounts in fen.
 
-    `reason` is the problem code of a failure, or "order.declined".
+    `reason` is the problem code of a failure, "order.declined", what is wrong with the card
+    ("card.frozen"), the bank's reason ("bank.insufficient_funds"), or "debit.never_arrived".
     """
 
     id: str
@@ -118,12 +122,13 @@ def pay_by_code(
     """Take a payment by the code a resident shows at the caller's till.
 
     `amount_fen` is 1 to MAX_PAYMENT_FEN; above settings.NO_CONFIRMATION_FEN the payment waits for
-    the payer's word, CONFIRM_WITHIN, else it is captured at once. `merchant_reference` is the
-    merchant's own, once for ever. A genuine code is used up whatever comes of it; a refusal for
-    want of money or a suspended party leaves a failed order (the member `payment_id`; with
-    OrderReferenceTaken it is the other payment's). The same request gets the same answer again.
-    Raises a codes.ScanRefused, InsufficientFunds, MerchantSuspended, OrderReferenceTaken,
-    NotAllowed for a caller that is no merchant, and what `once` raises.
+    the payer's word, CONFIRM_WITHIN, else it is captured at once, or capturing while a bank debits
+    the payer's card. `merchant_reference` is the merchant's own, once for ever. A genuine code is
+    used up whatever comes of it; a refusal for want of money, a card that cannot pay or a suspended
+    party leaves a failed order (the member `payment_id`; with OrderReferenceTaken it is the other
+    payment's). The same request gets the same answer again. Raises a codes.ScanRefused,
+    InsufficientFunds, CardNotUsable, MerchantSuspended, OrderReferenceTaken, NotAllowed for a
+    caller that is no merchant, and what `once` raises.
     """
     asked = Asked(
         code=code, amount_fen=amount_fen, title=title, merchant_reference=merchant_reference
@@ -174,8 +179,8 @@ def orders_of_merchant(*, caller: Caller) -> QuerySet[Order]:
 
 
 def orders_of_payer(*, caller: Caller) -> QuerySet[Order]:
-    """The caller's own payments with their merchants, to be ordered by `-id`."""
-    return Order.objects.select_related("merchant__organisation").filter(
+    """The caller's own payments with merchants and debits, to be ordered by `-id`."""
+    return Order.objects.select_related("merchant__organisation", "debit").filter(
         payer_id=required(caller.resident_id)
     )
 
@@ -196,27 +201,15 @@ def lock_of_merchant(order_id: uuid.UUID, *, caller: Caller) -> LockedOrder:
     return locked
 
 
-def capture_order(order: Order, parties: Parties, *, at: datetime) -> None:
-    """Move what a captured order says from payer to merchant and tell of it, within the caller's
-    transaction. Raises InsufficientFunds."""
-    if parties.payer_account is None or parties.merchant_account is None:
-        raise InsufficientFunds  # a wallet into which nothing was ever put
-    ledger.post(
-        kind="payment",
-        caller=f"order:{order.id}",
-        key="capture",
-        legs=[Leg(parties.payer_account, parties.merchant_account, order.captured_fen)],
+def debit_card(order: Order, card: PayableCard, *, at: datetime) -> None:
+    """Have a bank pay an order that is capturing, from a card, after the caller's transaction."""
+    debits.prepare(
+        card=card,
+        resident_id=order.payer_id,
         order_id=order.id,
-        event_at=at,
+        amount_fen=order.amount_fen,
         at=at,
     )
-    event = {
-        "order_id": order.id,
-        "merchant_id": order.merchant_id,
-        "payer_id": order.payer_id,
-        "amount_fen": order.captured_fen,
-    }
-    outbox.publish(ORDER_CAPTURED, event, at=at)
 
 
 def is_waiting(order: Order, *, at: datetime) -> bool:
@@ -272,22 +265,34 @@ def _pay(asked: Asked, *, caller: Caller, refusal: str | None, at: datetime) -> 
     )
     if parties is None:
         raise NotAllowed
-    refusal = refusal or _refusal(parties)
+    refusal, card, blocked = refusal or _refusal(parties), None, None
     order = _new_order(asked, caller=caller, payer_id=use.resident.id, parties=parties, at=at)
+    is_waiting_for_word = asked.amount_fen > settings.NO_CONFIRMATION_FEN
+    if refusal is None and not is_waiting_for_word:
+        try:
+            card = sources.card_to_pay(resident_id=order.payer_id, card_id=parties.card_id)
+        except CardNotUsable as error:
+            refusal, blocked = error.code, error.members["reason"]
     if refusal is not None:
-        order.state, order.reason = "failed", refusal
-    elif asked.amount_fen > settings.NO_CONFIRMATION_FEN:
+        order.state, order.reason = "failed", blocked or refusal
+    elif is_waiting_for_word:
         order.state, order.confirm_by = "confirming", at + CONFIRM_WITHIN
+    elif card is not None:
+        order.state = "capturing"
     else:
         order.state, order.captured_fen = "captured", asked.amount_fen
-    if not history.write_order(order, actor=caller.scope, at=at):
+    via = ("authorised",) if order.state == "capturing" else ()
+    if not history.write_order(order, via=via, actor=caller.scope, at=at):
         known = Order.objects.values_list("id", flat=True).get(
             merchant_id=parties.merchant_id, merchant_reference=asked.merchant_reference
         )
         return {"refusal": OrderReferenceTaken.code, "payment_id": str(known)}
     if refusal is not None:
-        return {"refusal": refusal, "payment_id": str(order.id)}
-    if order.state == "captured":
+        told = {} if blocked is None else {"reason": blocked}
+        return {"refusal": refusal, "payment_id": str(order.id), **told}
+    if card is not None:
+        debit_card(order, card, at=at)
+    elif order.state == "captured":
         capture_order(order, parties, at=at)
     return asdict(show(order))
 

@@ -1,52 +1,27 @@
 """Pays money out through a partner bank, and knows at every moment where it is.
 
 The money is held from the start; it leaves the account when the bank has booked the payout, and is
-free again when the bank will certainly not pay. An order is sent as often as it takes, always the
-same, until there is an answer; when one may have been lost, only inquiries follow
-(docs/bank-protocol.md sections 8 and 9). Nobody is waited for within a transaction.
+free again when the bank will certainly not pay. `payments.pursuit` does the asking.
 """
 
-import time
 import uuid
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-
-from django.db import connection, transaction
-from prometheus_client import Counter
+from datetime import date, datetime
 
 from payments import ledger, states
-from payments.banks import (
-    BankAnswerLost,
-    BankNotAsked,
-    PartnerBank,
-    PayoutOrder,
-    PayoutStanding,
-)
-from payments.banks.http import partner_bank
+from payments.accounts import bank_account
+from payments.banks import BankStanding, PartnerBank, PayoutOrder
 from payments.ledger import Leg
 from payments.models import Bank, Hold, Payout, PayoutChange
+from payments.pursuit import Pursuit
 from vpass.common import clock, ids, outbox
 from vpass.common.callers import Caller
-from vpass.common.errors import Conflict, NotFound
-from vpass.common.idempotency import IdempotencyKey, once
-from vpass.common.observability import log
+from vpass.common.errors import Conflict
+from vpass.common.idempotency import IdempotencyKey
 from vpass.common.outbox import Event
 
 PAYOUT_PREPARED = "payments.payout_prepared"
 PAYOUT_CHANGED = "payments.payout_changed"
-
-# After a lost answer: 5 s, 10 s, 30 s, then each minute for ten minutes, then each ten minutes.
-UNKNOWN_WAITS_S = (5, 10, 30, *[60] * 10)
-LATER_WAIT = timedelta(minutes=10)
-ACCEPTED_INQUIRIES_PER_DAY = 24 * 6
-# A prepared payout that the outbox has not sent by then is sent by the sweep.
-UNSENT_AFTER = timedelta(seconds=60)
-# Longer than a call to a bank can last.
-TAKEN_FOR = timedelta(seconds=30)
-SWEEP_FOR_S = 20.0
-
-_UNRESOLVED = Counter("vpass_payouts_unresolved", "Inquiries about payouts open for too long.")
-_CONTRADICTED = Counter("vpass_payouts_contradicted", "Words of banks against a final state.")
 
 
 class PayoutContradicted(Conflict):
@@ -74,9 +49,43 @@ class Destination:
     last4: str
 
 
-def bank_account(bank: Bank) -> int:
-    """The ledger account of what a bank holds for us: negative by that much, without a floor."""
-    return ledger.open_account(kind="bank", owner=str(bank.organisation_id), floor_fen=None)
+class PayoutPursuit(Pursuit[Payout]):
+    """Payouts: the money held for one is captured when it is booked, and freed when it fails."""
+
+    rows = Payout
+    changes = PayoutChange
+    table = states.PAYOUT
+    contradicted = PayoutContradicted
+    actor = "payouts"
+
+    def order(self, bank: PartnerBank, work: Payout, *, at: datetime) -> BankStanding:
+        """See Pursuit."""
+        order = PayoutOrder(
+            payout_id=work.id,
+            account_token=work.account_token,
+            amount_fen=work.amount_fen,
+            purpose=work.purpose,
+            reference=work.reference,
+            business_date=work.business_date,
+        )
+        return bank.order(order, at=at)
+
+    def inquire(self, bank: PartnerBank, work: Payout, *, at: datetime) -> BankStanding:
+        """See Pursuit."""
+        return bank.inquire(work.id, at=at)
+
+    def follow(self, work: Payout, *, booked_at: datetime | None, actor: str, at: datetime) -> None:
+        """See Pursuit."""
+        if work.state == "unknown":
+            return
+        if work.state == "booked":
+            _post(work, booked_at=booked_at or at, at=at)
+        elif work.state in self.table.final:
+            ledger.void(hold_id=work.id, at=at)
+        outbox.publish(PAYOUT_CHANGED, {"payout": work.id, "state": work.state}, at=at)
+
+
+PURSUIT = PayoutPursuit()
 
 
 def prepare(
@@ -103,7 +112,7 @@ def prepare(
         expires_at=None,
         at=at,
     )
-    payout = Payout.objects.create(
+    payout = Payout(
         id=payout_id,
         bank=destination.bank,
         purpose=(
@@ -116,10 +125,9 @@ def prepare(
         amount_fen=amount_fen,
         reference=f"{reference}-{payout_id.hex[-8:].upper()}",
         business_date=business_date,
-        next_inquiry_at=at + UNSENT_AFTER,
         created_at=at,
     )
-    _write_change(payout, from_state="", event="prepare", actor="payouts", at=at)
+    PURSUIT.write(payout, at=at)
     outbox.publish(PAYOUT_PREPARED, {"payout": payout_id}, at=at)
     return payout
 
@@ -130,50 +138,20 @@ def send_prepared(event: Event) -> None:
 
 
 def pursue_due(*, at: datetime, limit: int = 50) -> int:
-    """Send what is unsent and inquire about what is open, where it is time; returns how many.
-
-    Any number of these may run at once: each payout is taken by one of them at a time.
-    """
-    end = time.monotonic() + SWEEP_FOR_S
-    pursued = 0
-    # One by one, so that none is kept from others while a slow bank is waited for.
-    while pursued < limit and time.monotonic() < end:
-        payout_id = _take_due(at=at)
-        if payout_id is None:
-            break
-        pursue(payout_id=payout_id, at=at)
-        pursued += 1
-    return pursued
+    """Send what is unsent and inquire about what is open, where it is time; returns how many."""
+    return PURSUIT.pursue_due(at=at, limit=limit)
 
 
 def pursue(*, payout_id: uuid.UUID, at: datetime) -> None:
-    """Take the next step with a payout at its bank: order it, or ask how it stands.
-
-    Safe to repeat and to run twice at once: the order is always the same, and the bank pays a
-    payout once.
-    """
-    payout = Payout.objects.select_related("bank").get(id=payout_id)
-    if payout.state in states.PAYOUT.final:
-        return
-    try:
-        bank = partner_bank(payout.bank.code)
-        if payout.state == states.PAYOUT.initial:
-            standing = bank.order(_order(payout), at=at)
-        else:
-            standing = _inquire(bank, payout, at=at)
-    except BankNotAsked as error:
-        _wait(payout, seconds=error.retry_after or 10, at=at)
-    except BankAnswerLost:
-        _note_silence(payout, at=at)
-    else:
-        _take_answer(payout, standing, at=at)
+    """Take the next step with a payout at its bank: order it, or ask how it stands."""
+    PURSUIT.pursue(work_id=payout_id, at=at)
 
 
 def take_notice(
     *,
     caller: Caller,
     payout_id: uuid.UUID,
-    standing: PayoutStanding,
+    standing: BankStanding,
     idempotency_key: IdempotencyKey,
     at: datetime,
 ) -> None:
@@ -182,109 +160,13 @@ def take_notice(
     Raises NotFound for a payout of another bank, PayoutContradicted when it has ended otherwise,
     and what `once` raises.
     """
-    with once(idempotency_key, at=at) as claim:
-        if claim.answer is not None:
-            return
-        payout = _lock(payout_id, organisation_id=caller.organisation_id)
-        if not _apply(payout, standing, actor=caller.scope, at=at):
-            raise PayoutContradicted(state=payout.state)
-        claim.answer = {}
-
-
-def _order(payout: Payout) -> PayoutOrder:
-    return PayoutOrder(
-        payout_id=payout.id,
-        account_token=payout.account_token,
-        amount_fen=payout.amount_fen,
-        purpose=payout.purpose,
-        reference=payout.reference,
-        business_date=payout.business_date,
+    PURSUIT.take_notice(
+        caller=caller,
+        work_id=payout_id,
+        standing=standing,
+        idempotency_key=idempotency_key,
+        at=at,
     )
-
-
-def _inquire(bank: PartnerBank, payout: Payout, *, at: datetime) -> PayoutStanding:
-    waits = len(UNKNOWN_WAITS_S) if payout.state == "unknown" else ACCEPTED_INQUIRIES_PER_DAY
-    if payout.inquiries >= waits:
-        _UNRESOLVED.inc()
-        log.error("payout_unresolved", state=payout.state, attempts=payout.inquiries)
-    return bank.inquire(payout.id, at=at)
-
-
-def _take_due(*, at: datetime) -> uuid.UUID | None:
-    """A payout whose time has come, kept from other sweeps for `TAKEN_FOR`."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE payments_payout SET next_inquiry_at = %s WHERE id IN ("
-            " SELECT id FROM payments_payout WHERE next_inquiry_at <= %s"
-            " ORDER BY next_inquiry_at LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id",
-            [at + TAKEN_FOR, at],
-        )
-        row = cursor.fetchone()
-        return None if row is None else uuid.UUID(str(row[0]))
-
-
-def _wait(payout: Payout, *, seconds: int, at: datetime) -> None:
-    """The bank has not been asked: the same again later, whether order or inquiry."""
-    Payout.objects.filter(id=payout.id, state=payout.state).update(
-        next_inquiry_at=at + timedelta(seconds=seconds)
-    )
-
-
-def _note_silence(asked: Payout, *, at: datetime) -> None:
-    """There was no answer: an order becomes unknown, an inquiry is repeated by the schedule."""
-    with transaction.atomic():
-        payout = _lock(asked.id)
-        if payout.state != asked.state:
-            return  # somebody else has learned more meanwhile
-        if payout.state == states.PAYOUT.initial:
-            _move(payout, "unknown", actor="payouts", at=at)
-            payout.inquiries = 0
-        else:
-            payout.inquiries += 1
-        payout.next_inquiry_at = at + _wait_before(payout)
-        payout.save(update_fields=["inquiries", "next_inquiry_at"])
-
-
-def _take_answer(asked: Payout, standing: PayoutStanding, *, at: datetime) -> None:
-    with transaction.atomic():
-        payout = _lock(asked.id)
-        is_applied = _apply(payout, standing, actor=f"bank:{payout.bank_id}", at=at)
-        if is_applied and standing.status == "accepted" == payout.state == asked.state:
-            payout.inquiries += 1
-            payout.next_inquiry_at = at + _wait_before(payout)
-            payout.save(update_fields=["inquiries", "next_inquiry_at"])
-
-
-def _apply(payout: Payout, standing: PayoutStanding, *, actor: str, at: datetime) -> bool:
-    """Move a locked payout to where its bank says it stands; False when that contradicts its end.
-
-    What comes late about a payout that stands further changes nothing.
-    """
-    told = standing.status
-    if told == payout.state:
-        return True
-    if payout.state in states.PAYOUT.final or (
-        told == "never_arrived" and payout.state == "accepted"
-    ):
-        if told == "accepted":
-            return True
-        _CONTRADICTED.inc()
-        log.error("payout_contradicted", state=payout.state, reason=told)
-        return False
-    if told == "never_arrived" and payout.state == states.PAYOUT.initial:
-        _move(payout, "unknown", actor=actor, at=at)
-    _move(payout, told, actor=actor, at=at)
-    payout.inquiries = 0
-    payout.bank_reference = standing.bank_reference or payout.bank_reference
-    payout.reason = standing.reason
-    payout.next_inquiry_at = at + LATER_WAIT if told == "accepted" else None
-    payout.save(update_fields=["inquiries", "bank_reference", "reason", "next_inquiry_at"])
-    if told == "booked":
-        _post(payout, booked_at=standing.booked_at or at, at=at)
-    elif told != "accepted":
-        ledger.void(hold_id=payout.id, at=at)
-    outbox.publish(PAYOUT_CHANGED, {"payout": payout.id, "state": told}, at=at)
-    return True
 
 
 def _post(payout: Payout, *, booked_at: datetime, at: datetime) -> None:
@@ -299,38 +181,3 @@ def _post(payout: Payout, *, booked_at: datetime, at: datetime) -> None:
         event_at=booked_at,
         at=at,
     )
-
-
-def _lock(payout_id: uuid.UUID, *, organisation_id: uuid.UUID | None = None) -> Payout:
-    rows = Payout.objects.select_related("bank", "merchant").select_for_update(of=("self",))
-    if organisation_id is not None:
-        rows = rows.filter(bank__organisation_id=organisation_id)
-    payout = rows.filter(id=payout_id).first()
-    if payout is None:
-        raise NotFound
-    return payout
-
-
-def _move(payout: Payout, to_state: str, *, actor: str, at: datetime) -> None:
-    from_state = payout.state
-    event = states.PAYOUT.event(from_state, to_state)
-    payout.state = to_state
-    payout.save(update_fields=["state"])
-    _write_change(payout, from_state=from_state, event=event, actor=actor, at=at)
-
-
-def _write_change(payout: Payout, *, from_state: str, event: str, actor: str, at: datetime) -> None:
-    PayoutChange.objects.create(
-        payout=payout,
-        from_state=from_state,
-        to_state=payout.state,
-        event=event,
-        actor=actor,
-        at=at,
-    )
-
-
-def _wait_before(payout: Payout) -> timedelta:
-    if payout.state == "unknown" and payout.inquiries < len(UNKNOWN_WAITS_S):
-        return timedelta(seconds=UNKNOWN_WAITS_S[payout.inquiries])
-    return LATER_WAIT

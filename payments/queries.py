@@ -15,20 +15,22 @@ from payments.models import Account, Order, Posting, Refund
 
 # Shared locks: whoever suspends one of them waits for the payment, or the payment sees it.
 _LOCK_PARTIES = """
-SELECT m.id, m.state, r.state, ma.id, ra.id
+SELECT m.id, m.state, r.state, ma.id, ra.id, s.card_id
 FROM payments_merchant m
     JOIN identity_resident r ON r.id = %(payer)s
     LEFT JOIN payments_account ma ON ma.kind = 'merchant' AND ma.currency = 'CNY'
         AND ma.owner = m.organisation_id::text
     LEFT JOIN payments_account ra ON ra.kind = 'resident' AND ra.currency = 'CNY'
         AND ra.owner = r.id::text
+    LEFT JOIN payments_paymentsource s ON s.resident_id = r.id
 WHERE m.organisation_id = %(organisation)s
 FOR SHARE OF m, r
 """
 
 _LOCK_ORDER = """
 SELECT o.*, m.state AS merchant_state, r.state AS payer_state,
-    m.organisation_id AS organisation_id, ma.id AS merchant_account, ra.id AS payer_account
+    m.organisation_id AS organisation_id, ma.id AS merchant_account, ra.id AS payer_account,
+    s.card_id AS card_id
 FROM payments_order o
     JOIN payments_merchant m ON m.id = o.merchant_id
     JOIN identity_resident r ON r.id = o.payer_id
@@ -36,6 +38,7 @@ FROM payments_order o
         AND ma.owner = m.organisation_id::text
     LEFT JOIN payments_account ra ON ra.kind = 'resident' AND ra.currency = 'CNY'
         AND ra.owner = r.id::text
+    LEFT JOIN payments_paymentsource s ON s.resident_id = r.id
 WHERE o.id = %(order)s
 FOR UPDATE OF o FOR SHARE OF m, r
 """
@@ -107,19 +110,26 @@ WHERE COALESCE(told.paid, 0) <> COALESCE(line.gross_fen, 0)
     OR COALESCE(told.refunded, 0) <> COALESCE(line.refunded_fen, 0)
 """
 
+# Whoever charges a payer or collects from one waits for the other; the number is this lock's own.
+_LOCK_CHARGES = "SELECT pg_advisory_xact_lock(22097, hashtext(%s))"
+
 # A posting as the owner of one of its accounts reads it: what `postings_of` gives.
 AccountLine: TypeAlias = Posting
 
 
 @dataclass(frozen=True)
 class Parties:
-    """Who pays whom, with their states and ledger accounts (None: never had money)."""
+    """Who pays whom, with their states and ledger accounts (None: never had money).
+
+    `card_id` is the bank card the payer has chosen to pay with, if any.
+    """
 
     merchant_id: uuid.UUID
     merchant_state: str
     payer_state: str
     merchant_account: int | None
     payer_account: int | None
+    card_id: uuid.UUID | None
 
 
 @dataclass(frozen=True)
@@ -152,8 +162,15 @@ def lock_order(order_id: uuid.UUID) -> LockedOrder | None:
         payer_state=row["payer_state"],
         merchant_account=row["merchant_account"],
         payer_account=row["payer_account"],
+        card_id=row["card_id"],
     )
     return LockedOrder(found[0], row["organisation_id"], parties)
+
+
+def lock_charges(payer_id: uuid.UUID) -> None:
+    """Let nobody else charge this payer, or collect from them, before we commit."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK_CHARGES, [str(payer_id)])
 
 
 def refund_of(*, order_id: uuid.UUID, reference: str) -> Refund | None:

@@ -1,4 +1,4 @@
-"""The edge tables of Cloud Pay: orders, payouts, windows, holds, proposals."""
+"""The edge tables of Cloud Pay: orders, charges, payouts, debits, windows, holds, proposals."""
 
 from vpass.common.states import EdgeTable
 
@@ -36,29 +36,37 @@ ORDER = EdgeTable(
     final={"refunded", "reversed", "failed", "cancelled", "expired"},
 )
 
-PAYOUT = EdgeTable(
-    name="payout",
-    initial="prepared",
-    edges={
-        "prepared": {
-            "accepted": "bank_accepts",
-            "booked": "bank_books",
-            "rejected": "bank_rejects",
-            "unknown": "lose_answer",
-        },
-        "unknown": {
-            "accepted": "bank_accepts",
-            "booked": "bank_books",
-            "rejected": "bank_rejects",
-            "never_arrived": "bank_never_had_it",
-        },
-        "accepted": {"booked": "bank_books", "rejected": "bank_rejects"},
-        "booked": {},
-        "rejected": {},
-        "never_arrived": {},
-    },
-    final={"booked", "rejected", "never_arrived"},
+CHARGE = EdgeTable(
+    name="charge",
+    initial="due",
+    edges={"due": {"paid": "collect", "cancelled": "cancel"}, "paid": {}, "cancelled": {}},
+    final={"paid", "cancelled"},
 )
+
+# How what a bank was asked to do stands with us (docs/bank-protocol.md section 8).
+_AT_BANK: dict[str, dict[str, str]] = {
+    "prepared": {
+        "accepted": "bank_accepts",
+        "booked": "bank_books",
+        "rejected": "bank_rejects",
+        "unknown": "lose_answer",
+    },
+    "unknown": {
+        "accepted": "bank_accepts",
+        "booked": "bank_books",
+        "rejected": "bank_rejects",
+        "never_arrived": "bank_never_had_it",
+    },
+    "accepted": {"booked": "bank_books", "rejected": "bank_rejects"},
+    "booked": {},
+    "rejected": {},
+    "never_arrived": {},
+}
+_ENDED_AT_BANK = {"booked", "rejected", "never_arrived"}
+
+PAYOUT = EdgeTable(name="payout", initial="prepared", edges=_AT_BANK, final=_ENDED_AT_BANK)
+
+DEBIT = EdgeTable(name="debit", initial="prepared", edges=_AT_BANK, final=_ENDED_AT_BANK)
 
 WINDOW = EdgeTable(
     name="window",

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from payments import ledger, orders, payouts, proof, proposals
+from payments import debits, ledger, orders, payouts, proof, proposals
 from payments.settlement import payouts as settlement
 from payments.settlement import windows
 from vpass.common import clock
@@ -12,6 +12,12 @@ from vpass.common import clock
 def pursue_payouts() -> None:
     """Send unsent payouts and ask banks about open ones, where it is time."""
     payouts.pursue_due(at=clock.now())
+
+
+@shared_task
+def pursue_debits() -> None:
+    """Send unsent debits and ask banks about open ones, where it is time."""
+    debits.pursue_due(at=clock.now())
 
 
 @shared_task

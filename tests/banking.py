@@ -8,9 +8,10 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
+from cards.models import Card, CardAccount, Freeze, Issuer
 from identity.models import Organisation, Resident, Terminal
-from payments import funding, history, ledger, merchants, orders, queries, refunds
-from payments.banks import BankAnswerLost, PayoutOrder, PayoutStanding, StatementPage
+from payments import captures, funding, history, ledger, merchants, queries, refunds
+from payments.banks import BankAnswerLost, BankStanding, DebitOrder, PayoutOrder, StatementPage
 from payments.funding import Credit, CreditOutcome
 from payments.models import Bank, Merchant, Order, Payout
 from tests import city
@@ -19,6 +20,7 @@ from vpass.common.ids import uuid7
 from vpass.common.sealed_fields import lookup_hash
 
 TOKEN = "tok_7Qm2xV9dKc4hZs6b"
+CARD_TOKEN = "tok_7Qm2xV9dKc4h_1234"
 BOOKED_AT_ONCE = "tok_settles_here_0002"
 
 
@@ -43,35 +45,44 @@ class BankSystem:
 class StubBank:
     """A bank that does what a test has laid down: answers in order, then books."""
 
-    answers: list[PayoutStanding | Exception] = field(default_factory=list)
+    answers: list[BankStanding | Exception] = field(default_factory=list)
     orders: list[PayoutOrder] = field(default_factory=list)
     inquiries: list[uuid.UUID] = field(default_factory=list)
+    debits: list[DebitOrder] = field(default_factory=list)
 
-    def order(self, order: PayoutOrder, *, at: datetime) -> PayoutStanding:
+    def order(self, order: PayoutOrder, *, at: datetime) -> BankStanding:
         self.orders.append(order)
         return self._next(at)
 
-    def inquire(self, payout_id: uuid.UUID, *, at: datetime) -> PayoutStanding:
+    def inquire(self, payout_id: uuid.UUID, *, at: datetime) -> BankStanding:
         self.inquiries.append(payout_id)
+        return self._next(at)
+
+    def debit(self, order: DebitOrder, *, at: datetime) -> BankStanding:
+        self.debits.append(order)
+        return self._next(at)
+
+    def inquire_debit(self, debit_id: uuid.UUID, *, at: datetime) -> BankStanding:
+        self.inquiries.append(debit_id)
         return self._next(at)
 
     def statement(self, business_date: date, *, page: int, at: datetime) -> StatementPage:
         raise BankAnswerLost
 
-    def _next(self, at: datetime) -> PayoutStanding:
+    def _next(self, at: datetime) -> BankStanding:
         answer = self.answers.pop(0) if self.answers else booked(at)
         if isinstance(answer, Exception):
             raise answer
         return answer
 
 
-def booked(at: datetime) -> PayoutStanding:
-    return PayoutStanding(status="booked", bank_reference="SB1", booked_at=at)
+def booked(at: datetime) -> BankStanding:
+    return BankStanding(status="booked", bank_reference="SB1", booked_at=at)
 
 
-ACCEPTED = PayoutStanding(status="accepted", bank_reference="SB1")
-REJECTED = PayoutStanding(status="rejected", reason="account_closed")
-NEVER_ARRIVED = PayoutStanding(status="never_arrived")
+ACCEPTED = BankStanding(status="accepted", bank_reference="SB1")
+REJECTED = BankStanding(status="rejected", reason="account_closed")
+NEVER_ARRIVED = BankStanding(status="never_arrived")
 
 
 def make_bank(name: str = "潍坊沙盒银行", *, code: str = "", key_id: str = "bank-1") -> BankSystem:
@@ -84,6 +95,34 @@ def make_bank(name: str = "潍坊沙盒银行", *, code: str = "", key_id: str =
 def make_merchant(bank: Bank, *, name: str = "白浪河书店", token: str = TOKEN) -> Merchant:
     organisation = Organisation.objects.create(kind="merchant", name_zh=name, name_en="Books")
     return merchants.open_merchant(organisation=organisation, bank=bank, payout_account=token)
+
+
+def make_card(bank: Bank, resident_id: uuid.UUID, *, token: str = CARD_TOKEN, at: datetime) -> Card:
+    """An active bank card of a resident, whose issuer is the bank."""
+    issuer, _ = Issuer.objects.get_or_create(
+        organisation_id=bank.organisation_id,
+        defaults={"code": bank.code, "card_types": ["bank"]},
+    )
+    place = CardAccount.objects.filter(resident_id=resident_id, card_type="bank").count() + 1
+    account = CardAccount.objects.create(
+        resident_id=resident_id, card_type="bank", place=place, places=9
+    )
+    return Card.objects.create(
+        id=uuid7(at),
+        account=account,
+        issuer=issuer,
+        card_type="bank",
+        token=token,
+        number_hash=lookup_hash("test-card", f"{resident_id}{place}{token}"),
+        last4=token[-4:],
+        state="active",
+        bound_at=at,
+    )
+
+
+def freeze(card: Card, *, at: datetime) -> None:
+    """The holder's stop on a card."""
+    Freeze.objects.create(id=uuid7(at), card=card, source="holder", reason="lost", since=at)
 
 
 def make_resident(index: int = 0, *, at: datetime) -> uuid.UUID:
@@ -160,7 +199,7 @@ def pay(merchant: Merchant, resident_id: uuid.UUID, fen: int, *, at: datetime) -
         )
         assert parties is not None
         assert history.write_order(order, actor="test", at=at)
-        orders.capture_order(order, parties, at=at)
+        captures.capture_order(order, parties, at=at)
     return order
 
 

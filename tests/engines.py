@@ -173,7 +173,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     secrets.make_private_folder(state_dir)
     (state_dir / "static").mkdir()
     os.environ["VPASS_STATE_DIR"] = str(state_dir)
-    for name in ("VPASS_ROLE", "PUBLIC_URL", "REGISTER_URL", "SMS_URL", "BANK_URL"):
+    for name in ("VPASS_ROLE", "PUBLIC_URL", "REGISTER_URL", "SMS_URL", "BANK_URL", "ISSUERS_URL"):
         os.environ.pop(name, None)
     early_config.stash[engines_key] = TestEngines(state_dir)
     # A terminated run cleans up like an interrupted one.

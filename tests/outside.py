@@ -16,6 +16,7 @@ import pytest
 import requests
 from django.conf import settings
 
+from cards.issuers.http import card_issuer
 from identity.register import http
 from payments.banks.http import partner_bank
 from vpass import processes
@@ -49,6 +50,7 @@ class OutsideWorld:
         requests.delete(f"{self.url}/faults", timeout=10).raise_for_status()
         http.population_register.cache_clear()
         partner_bank.cache_clear()
+        card_issuer.cache_clear()
         sms._gateway.cache_clear()
 
     def last_message(self, phone: str) -> str:
@@ -85,6 +87,13 @@ def sandbox_in(folder: Path, **environ: str) -> Iterator[OutsideWorld]:
             process.wait()
 
 
+def issuers_at(url: str) -> dict[str, dict[str, str]]:
+    """The setting that leads to the issuers of this sandbox."""
+    return {
+        code: {**known, "url": f"{url}/issuers/{code}"} for code, known in settings.ISSUERS.items()
+    }
+
+
 @pytest.fixture(scope="session")
 def sandbox_process() -> Iterator[OutsideWorld]:
     """One sandbox for the whole run."""
@@ -98,6 +107,7 @@ def sandbox(sandbox_process: OutsideWorld, settings: Any) -> Iterator[OutsideWor
     settings.REGISTER_URL = f"{sandbox_process.url}/register"
     settings.SMS_URL = f"{sandbox_process.url}/sms"
     settings.BANK_URL = f"{sandbox_process.url}/bank"
+    settings.ISSUERS = issuers_at(sandbox_process.url)
     sandbox_process.heals()
     yield sandbox_process
     sandbox_process.heals()

@@ -27,8 +27,11 @@ _PARTNER_KEYS = {
     "register_public_key_pem": "REGISTER_PUBLIC_KEY",
     "bank_public_key_pem": "BANK_PUBLIC_KEY",
     "bank_next_public_key_pem": "BANK_NEXT_PUBLIC_KEY",
+    "issuers_public_key_pem": "ISSUERS_PUBLIC_KEY",
 }
-_SANDBOX_KEYS = {"register_public_key_pem", "bank_public_key_pem"}
+_SANDBOX_KEYS = {"register_public_key_pem", "bank_public_key_pem", "issuers_public_key_pem"}
+# A site names its issuers, with a key each, in ISSUERS.
+_NEEDED_KEYS = _SANDBOX_KEYS - {"issuers_public_key_pem"}
 
 _SEALING_KEY = re.compile(r"([0-9a-f]{8}):([A-Za-z0-9+/]{43}=)", re.ASCII)
 
@@ -45,7 +48,8 @@ class Secrets:
     seals, the others only open. `lookup_key` and `pairwise_key` are 32 bytes each.
     `machine_private_key_pem` is V Pass's own Ed25519 key towards outside systems.
     `register_public_key_pem` and `bank_public_key_pem` are public, and stand here because they are
-    made together with the rest; `bank_next_public_key_pem` is "" unless the bank changes its key.
+    made together with the rest; `bank_next_public_key_pem` is "" unless the bank changes its key,
+    and `issuers_public_key_pem`, of the sandbox's issuers, is "" where a site names its own.
     """
 
     django_secret_key: str
@@ -59,6 +63,7 @@ class Secrets:
     register_public_key_pem: str
     bank_public_key_pem: str
     bank_next_public_key_pem: str = ""
+    issuers_public_key_pem: str = ""
 
     def __repr__(self) -> str:
         return f"<Secrets, sealing with {self.sealing_key_id}>"
@@ -141,7 +146,7 @@ def _agree_with_sandbox(folder: Path, *, machine_private_key_pem: str) -> dict[s
     """Lays out the sandbox's keys and ours; returns the public halves of the sandbox's."""
     make_private_folder(folder)
     pairs = {"vpass": signing.load_ed25519_private(machine_private_key_pem)}
-    for site in ("register", "bank"):
+    for site in ("register", "bank", "issuers"):
         private = folder / f"{site}_private.pem"
         if not private.exists():
             write_once(private, signing.private_pem(signing.generate_ed25519()))
@@ -155,6 +160,7 @@ def _agree_with_sandbox(folder: Path, *, machine_private_key_pem: str) -> dict[s
     return {
         "register_public_key_pem": publics["register"],
         "bank_public_key_pem": publics["bank"],
+        "issuers_public_key_pem": publics["issuers"],
     }
 
 
@@ -189,8 +195,9 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     if environ.get("REGISTER_URL"):
         # A real register beside an invented bank would turn play money into real money.
         read("BANK_URL", str)
-        for name in sorted(_SANDBOX_KEYS):
+        for name in sorted(_NEEDED_KEYS):
             found[name] = read(_PARTNER_KEYS[name], _public_pem)
+        found["issuers_public_key_pem"] = ""
     if environ.get("BANK_NEXT_PUBLIC_KEY"):
         found["bank_next_public_key_pem"] = read("BANK_NEXT_PUBLIC_KEY", _public_pem)
     if missing or malformed:

@@ -5,6 +5,7 @@ the state directory (`.local/` of the checkout, or `VPASS_STATE_DIR`) and are ma
 With it, a site gives its own engines and every secret, or the program refuses to start.
 """
 
+import json
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -114,6 +115,21 @@ BANK_KEY_ID = os.environ.get("BANK_KEY_ID", "bank-1")
 BANK_PUBLIC_KEY_PEM = SECRETS.bank_public_key_pem
 BANK_NEXT_KEY_ID = os.environ.get("BANK_NEXT_KEY_ID", "")  # while the bank changes its key
 BANK_NEXT_PUBLIC_KEY_PEM = SECRETS.bank_next_public_key_pem
+
+# Card issuers by code, each as {"url", "key_id", "public_key"}: a site's own as JSON in ISSUERS,
+# else those of the sandbox. A real register never stands beside invented issuers.
+ISSUERS_URL = os.environ.get("ISSUERS_URL") or (
+    "" if os.environ.get("REGISTER_URL") else "http://127.0.0.1:8100/issuers"
+)
+ISSUERS: dict[str, dict[str, str]] = json.loads(os.environ.get("ISSUERS", "null")) or {
+    code: {
+        "url": f"{ISSUERS_URL}/{code}",
+        "key_id": "issuers-1",
+        "public_key": SECRETS.issuers_public_key_pem,
+    }
+    for code in ("public-security", "weifang-bank", "weifang-bus")
+    if ISSUERS_URL
+}
 
 # Payments of up to ¥1,000 need no word of the payer's beyond the code itself.
 NO_CONFIRMATION_FEN = int(os.environ.get("NO_CONFIRMATION_FEN", "100000"))

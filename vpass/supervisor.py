@@ -117,7 +117,7 @@ class Supervisor:
             MARK: self._mark,
         }
         if self._plays_outside_world:
-            for site in ("register", "bank"):
+            for site in ("register", "bank", "issuers"):
                 if os.environ.get(f"{site.upper()}_URL"):
                     continue
                 public_key = self.state_dir / "sandbox" / f"{site}_public.pem"

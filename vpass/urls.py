@@ -2,8 +2,11 @@
 
 from django.urls import path
 
+from cards.api import issuer
+from cards.api import resident as cards
+from cards.api import terminal as buses
 from identity.api import counter, public, resident, terminal
-from payments.api import bank, finance, merchant, withdrawals
+from payments.api import bank, bank_cards, charges, finance, merchant, withdrawals
 from payments.api import resident as money
 from vpass import pages
 from vpass.common import health
@@ -20,6 +23,7 @@ _TERMINAL = "api/terminal/v1/"
 _MERCHANT = "api/merchant/v1/"
 _BANK = "api/bank/v1/"
 _FINANCE = "api/finance/v1/"
+_ISSUER = "api/issuer/v1/"
 
 urlpatterns = [
     # Pages
@@ -49,9 +53,20 @@ urlpatterns = [
     path(f"{_RESIDENT}payments/<uuid:payment_id>/confirmation", money.Confirmations.as_view()),
     path(f"{_RESIDENT}payments/<uuid:payment_id>/refusal", money.Refusals.as_view()),
     path(f"{_RESIDENT}statement", money.WalletStatement.as_view()),
+    path(f"{_RESIDENT}charges", charges.Charges.as_view()),
+    path(f"{_RESIDENT}top-ups", bank_cards.TopUps.as_view()),
+    path(f"{_RESIDENT}top-ups/<uuid:top_up_id>", bank_cards.OneTopUp.as_view()),
+    path(f"{_RESIDENT}payment-source", bank_cards.PaymentSources.as_view()),
     path(f"{_RESIDENT}withdrawals", withdrawals.Withdrawals.as_view()),
     path(f"{_RESIDENT}withdrawals/<uuid:withdrawal_id>", withdrawals.Withdrawal.as_view()),
     path(f"{_RESIDENT}funding-sources", withdrawals.FundingSources.as_view()),
+    path(f"{_RESIDENT}card-types", cards.CardTypesOf.as_view()),
+    path(f"{_RESIDENT}cards", cards.Cards.as_view()),
+    path(f"{_RESIDENT}cards/<uuid:card_id>", cards.OneCard.as_view()),
+    path(f"{_RESIDENT}cards/<uuid:card_id>/freeze", cards.CardFreezes.as_view()),
+    path(f"{_RESIDENT}cards/<uuid:card_id>/lift", cards.CardLifts.as_view()),
+    path(f"{_RESIDENT}cards/<uuid:card_id>/loss", cards.CardLosses.as_view()),
+    path(f"{_RESIDENT}cards/<uuid:card_id>/unbinding", cards.CardUnbindings.as_view()),
     # Counters
     path(f"{_COUNTER}desk-keys", counter.DeskKeys.as_view()),
     path(f"{_COUNTER}sessions", counter.Sessions.as_view()),
@@ -59,6 +74,12 @@ urlpatterns = [
     path(f"{_COUNTER}scans", counter.CounterScans.as_view()),
     # Terminals
     path(f"{_TERMINAL}scans", terminal.TerminalScans.as_view()),
+    path(f"{_TERMINAL}bus-taps", buses.BusTaps.as_view()),
+    # Issuers of cards
+    path(f"{_ISSUER}card-freezes", issuer.IssuedCardFreezes.as_view()),
+    path(f"{_ISSUER}card-lifts", issuer.IssuedCardLifts.as_view()),
+    path(f"{_ISSUER}card-replacements", issuer.IssuedCardReplacements.as_view()),
+    path(f"{_ISSUER}card-expiries", issuer.IssuedCardExpiries.as_view()),
     # Merchants
     path(f"{_MERCHANT}till-keys", merchant.TillKeys.as_view()),
     path(f"{_MERCHANT}payments", merchant.MerchantPayments.as_view()),
@@ -69,6 +90,7 @@ urlpatterns = [
     # Banks
     path(f"{_BANK}credit-notices", bank.CreditNotices.as_view()),
     path(f"{_BANK}payout-notices", bank.PayoutNotices.as_view()),
+    path(f"{_BANK}debit-notices", bank.DebitNotices.as_view()),
     # Accountants
     path(f"{_FINANCE}windows", finance.Windows.as_view()),
     path(f"{_FINANCE}windows/<int:window_id>", finance.OneWindow.as_view()),

@@ -93,7 +93,7 @@ class Migration(migrations.Migration):
             name='Organisation',
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('kind', models.TextField(choices=[('city', 'City'), ('county', 'County'), ('hall', 'Hall'), ('department', 'Department'), ('merchant', 'Merchant'), ('bank', 'Bank')])),
+                ('kind', models.TextField(choices=[('city', 'City'), ('county', 'County'), ('hall', 'Hall'), ('department', 'Department'), ('merchant', 'Merchant'), ('bank', 'Bank'), ('issuer', 'Issuer')])),
                 ('name_zh', models.TextField()),
                 ('name_en', models.TextField()),
                 ('state', models.TextField(default='active')),

@@ -9,9 +9,9 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from payments import funding, payouts
+from payments import debits, funding, payouts
 from payments.api import bank_examples as examples
-from payments.banks import PayoutStanding
+from payments.banks import BankStanding
 from payments.banks.http import known_reason
 from payments.funding import MAX_AMOUNT_FEN, Credit
 from vpass.common.api import Audience, Endpoint, StrictSerializer, describes
@@ -24,8 +24,8 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
 _REFERENCE = re.compile(r"[0-9A-Z]{1,35}\Z")
 _REASON = re.compile(r"[a-z_]{1,40}\Z")
 _MEMBERS = {
-    "booked": {"payout_id", "status", "bank_reference", "booked_at"},
-    "rejected": {"payout_id", "status", "reason"},
+    "booked": {"status", "bank_reference", "booked_at"},
+    "rejected": {"status", "reason"},
 }
 
 
@@ -83,6 +83,19 @@ class PayoutNoticeAnswer(StrictSerializer):
     status = serializers.CharField(help_text="As in the notice.")
 
 
+class DebitNoticeRequest(StrictSerializer):
+    debit_id = Exact(_UUID)
+    status = serializers.ChoiceField(choices=["booked", "rejected"])
+    bank_reference = Exact(_REFERENCE, required=False, help_text="With booked.")
+    booked_at = Moment(required=False, help_text="With booked.")
+    reason = Exact(_REASON, required=False, help_text="With rejected.")
+
+
+class DebitNoticeAnswer(StrictSerializer):
+    debit_id = serializers.UUIDField()
+    status = serializers.CharField(help_text="As in the notice.")
+
+
 class CreditNotices(Endpoint):
     """A bank has received money for a resident."""
 
@@ -132,23 +145,53 @@ class PayoutNotices(Endpoint):
     def post(self, request: Request) -> Response:
         """Take the outcome of one of the bank's payouts; the Idempotency-Key is the payout_id."""
         told = self.read(PayoutNoticeRequest)
-        wrong = told.keys() ^ _MEMBERS[told["status"]]
-        if wrong:
-            raise BadRequest(errors=[{"field": name, "code": "shape"} for name in sorted(wrong)])
-        is_booked = told["status"] == "booked"
         payouts.take_notice(
             caller=self.caller,
             payout_id=UUID(told["payout_id"]),
-            standing=PayoutStanding(
-                status=told["status"],
-                reason=None if is_booked else known_reason(told["reason"]),
-                bank_reference=told.get("bank_reference"),
-                booked_at=_moment(told["booked_at"]) if is_booked else None,
-            ),
+            standing=_standing(told, named="payout_id"),
             idempotency_key=_key_named(self.idempotency(), told["payout_id"]),
             at=self.at,
         )
         return Response({"payout_id": told["payout_id"], "status": told["status"]})
+
+
+class DebitNotices(Endpoint):
+    """A bank has booked or rejected a debit which it had accepted."""
+
+    audience = Audience.BANK
+    max_bytes = 4096
+
+    @describes(
+        request=DebitNoticeRequest,
+        answers={200: DebitNoticeAnswer},
+        idempotent=True,
+        problems=[NotFound, debits.DebitContradicted],
+        examples=examples.DEBIT_NOTICE,
+    )
+    def post(self, request: Request) -> Response:
+        """Take the outcome of one of the bank's debits; the Idempotency-Key is the debit_id."""
+        told = self.read(DebitNoticeRequest)
+        debits.take_notice(
+            caller=self.caller,
+            debit_id=UUID(told["debit_id"]),
+            standing=_standing(told, named="debit_id"),
+            idempotency_key=_key_named(self.idempotency(), told["debit_id"]),
+            at=self.at,
+        )
+        return Response({"debit_id": told["debit_id"], "status": told["status"]})
+
+
+def _standing(told: dict[str, Any], *, named: str) -> BankStanding:
+    wrong = told.keys() ^ _MEMBERS[told["status"]] ^ {named}
+    if wrong:
+        raise BadRequest(errors=[{"field": name, "code": "shape"} for name in sorted(wrong)])
+    is_booked = told["status"] == "booked"
+    return BankStanding(
+        status=told["status"],
+        reason=None if is_booked else known_reason(told["reason"]),
+        bank_reference=told.get("bank_reference"),
+        booked_at=_moment(told["booked_at"]) if is_booked else None,
+    )
 
 
 def _key_named(key: IdempotencyKey, identifier: str) -> IdempotencyKey:

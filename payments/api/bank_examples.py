@@ -5,6 +5,8 @@ from drf_spectacular.utils import OpenApiExample
 _AT = "2026-03-02T01:30:00Z"
 _NOTICE = "5b0d7c52-8f43-4d0e-9a55-0c8e5e0d7a11"
 _PAYOUT = "019cac46-1500-7c1e-9f6b-2d4e8a1b3c4d"
+_DEBIT = "019cac80-2a00-7b33-8c11-5e6f708192a3"
+_CARD = "018f2f6e-0000-7000-8000-000000000015"
 _BANK = {"zh": "潍坊沙盒银行", "en": "Weifang Sandbox Bank"}
 _WINDOW = {
     "id": 17,
@@ -60,6 +62,19 @@ _WITHDRAWAL = {
     "history": [{"state": "prepared", "at": _AT}, {"state": "booked", "at": _AT}],
 }
 _BEGUN = {"id": _PAYOUT, "amount_fen": 25000, "state": "prepared", "created_at": _AT}
+_TOP_UP = {
+    "id": _DEBIT,
+    "amount_fen": 30000,
+    "state": "booked",
+    "reason": None,
+    "bank": _BANK,
+    "card_id": _CARD,
+    "card_last4": "1234",
+    "reference": "V PASS T-20260302-708192A3",
+    "created_at": _AT,
+    "history": [{"state": "prepared", "at": _AT}, {"state": "booked", "at": _AT}],
+}
+_CHOSEN = {"card_id": _CARD, "last4": "1234", "version": 3}
 _SOURCE = {
     "id": "018f2f6e-0000-7000-8000-000000000014",
     "bank": _BANK,
@@ -104,6 +119,10 @@ PAYOUT_NOTICE = [
     ),
     _answered({"payout_id": _PAYOUT, "status": "booked"}),
 ]
+DEBIT_NOTICE = [
+    _asked({"debit_id": _DEBIT, "status": "rejected", "reason": "insufficient_funds"}),
+    _answered({"debit_id": _DEBIT, "status": "rejected"}),
+]
 WINDOWS = [_page(_WINDOW)]
 WINDOW = [_answered(_WINDOW)]
 LINES = [_page(_LINE)]
@@ -118,3 +137,11 @@ WITHDRAW = [_asked({"amount_fen": 25000, "source_id": _SOURCE["id"]}), _answered
 WITHDRAWAL = [_answered(_WITHDRAWAL)]
 WITHDRAWALS = [_page(_WITHDRAWAL)]
 SOURCES = [_page(_SOURCE)]
+TOP_UP = [
+    _asked({"card_id": _CARD, "amount_fen": 30000}),
+    _answered({"id": _DEBIT, "amount_fen": 30000, "state": "prepared", "created_at": _AT}, 201),
+]
+TOP_UP_SHOWN = [_answered(_TOP_UP)]
+TOP_UPS = [_page(_TOP_UP)]
+PAYMENT_SOURCE = [_answered(_CHOSEN)]
+CHOOSE_SOURCE = [_asked({"card_id": _CARD, "version": 2}), _answered(_CHOSEN)]

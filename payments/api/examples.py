@@ -27,6 +27,7 @@ _RESIDENTS = {
     "refunded_fen": 0,
     "state": "confirming",
     "reason": None,
+    "card_last4": None,
     "confirm_by": "2026-11-21T02:02:00Z",
     "created_at": _AT,
 }
@@ -129,6 +130,22 @@ WALLET_STATEMENT = [
                     "title": _PAID["title"],
                     "payee": _SHOP,
                     "amount_fen": -3580,
+                }
+            ],
+            "next": None,
+        }
+    )
+]
+CHARGES = [
+    _answered(
+        {
+            "items": [
+                {
+                    "id": "018f2f6e-0000-7000-8000-000000000025",
+                    "payee": {**_SHOP, "id": "018f2f6e-0000-7000-8000-000000000026"},
+                    "title": "公交 Bus",
+                    "amount_fen": 200,
+                    "created_at": _AT,
                 }
             ],
             "next": None,

@@ -7,6 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from cards import wallet
 from identity import codes, organisations
 from identity.models import Organisation, Terminal
 from payments import ledger, merchants, orders, refunds, statements
@@ -70,8 +71,9 @@ class PaymentRequest(StrictSerializer):
 class PaymentShown(StrictSerializer):
     id = serializers.UUIDField()
     state = serializers.CharField(
-        help_text="confirming (the payer is being asked), captured, part_refunded, refunded, "
-        "failed, cancelled or expired."
+        help_text="confirming (the payer is being asked), capturing (a bank is debiting the "
+        "payer's card), captured, part_refunded, refunded, failed, cancelled, expired; unknown "
+        "(the bank is being asked), then resolved (paid) or reversed (not paid)."
     )
     amount_fen = serializers.IntegerField()
     captured_fen = serializers.IntegerField()
@@ -79,7 +81,9 @@ class PaymentShown(StrictSerializer):
     title = serializers.CharField()
     merchant_reference = serializers.CharField()
     reason = serializers.CharField(
-        allow_null=True, help_text="Why it failed: a problem's code, or order.declined."
+        allow_null=True,
+        help_text="Why it failed: a problem's code, order.declined, what is wrong with the card "
+        "(card.frozen …), or the bank's reason (bank.insufficient_funds …).",
     )
     confirm_by = serializers.DateTimeField(allow_null=True)
     created_at = serializers.DateTimeField()
@@ -159,6 +163,7 @@ class MerchantPayments(Endpoint):
         problems=[
             *codes.REFUSALS.values(),
             ledger.InsufficientFunds,
+            wallet.CardNotUsable,
             merchants.MerchantSuspended,
             orders.OrderReferenceTaken,
             NotAllowed,
@@ -190,7 +195,8 @@ class MerchantPayment(Endpoint):
 
     @describes(answers={200: PaymentShown}, problems=[NotFound], examples=examples.PAYMENT_SHOWN)
     def get(self, request: Request, payment_id: UUID) -> Response:
-        """Show how it stands: ask every two seconds while it is confirming."""
+        """Show how it stands: ask every two seconds while it is confirming, capturing or
+        unknown."""
         found = orders.order_in(orders.orders_of_merchant(caller=self.caller), payment_id)
         return Response(_payment(found))
 

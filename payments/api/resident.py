@@ -7,6 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from cards import wallet
 from identity import residents
 from payments import confirmations, ledger, merchants, orders, statements
 from payments.api import examples
@@ -40,10 +41,14 @@ class ResidentPayment(StrictSerializer):
     amount_fen = serializers.IntegerField()
     refunded_fen = serializers.IntegerField()
     state = serializers.CharField(
-        help_text="confirming (your word is waited for), captured, part_refunded, refunded, "
-        "failed, cancelled or expired."
+        help_text="confirming (your word is waited for), capturing (your bank is debiting the "
+        "card), captured, part_refunded, refunded, failed, cancelled, expired; unknown (the bank "
+        "is being asked), then resolved (paid) or reversed (nothing was taken)."
     )
     reason = serializers.CharField(allow_null=True)
+    card_last4 = serializers.CharField(
+        allow_null=True, help_text="Of the bank card that pays or has paid; null: the balance."
+    )
     confirm_by = serializers.DateTimeField(allow_null=True)
     created_at = serializers.DateTimeField()
 
@@ -67,7 +72,10 @@ class PaymentDecided(StrictSerializer):
 class WalletLine(StrictSerializer):
     id = serializers.IntegerField()
     at = serializers.DateTimeField()
-    kind = serializers.CharField(help_text="payment, refund, top_up, payout …")
+    kind = serializers.CharField(
+        help_text="payment, refund, top_up, payout …; card_debit is what a bank card brought for "
+        "the payment beside it."
+    )
     payment_id = serializers.UUIDField(allow_null=True)
     title = serializers.CharField(allow_null=True)
     payee = serializers.DictField(
@@ -140,11 +148,13 @@ class Confirmations(Endpoint):
             residents.AccountSuspended,
             merchants.MerchantSuspended,
             ledger.InsufficientFunds,
+            wallet.CardNotUsable,
         ],
         examples=examples.CONFIRMATION,
     )
     def post(self, request: Request, payment_id: UUID) -> Response:
-        """Confirm with a signature over order, payee and amount; it is paid with that."""
+        """Confirm with a signature over order, payee and amount; it is paid with that, or
+        capturing while the bank debits the card that was chosen."""
         shown = confirmations.confirm_order(
             caller=self.caller,
             order_id=payment_id,
@@ -209,6 +219,7 @@ def _payment(order: Order) -> dict[str, Any]:
         "refunded_fen": order.refunded_fen,
         "state": order.state,
         "reason": order.reason,
+        "card_last4": order.debit.account_last4 if hasattr(order, "debit") else None,
         "confirm_by": order.confirm_by,
         "created_at": order.created_at,
     }
@@ -217,10 +228,11 @@ def _payment(order: Order) -> dict[str, Any]:
 def _line(line: AccountLine) -> dict[str, Any]:
     shown: Any = line  # with the annotations of queries.postings_of
     names = {"zh": shown.merchant_zh, "en": shown.merchant_en}
+    kind = line.transaction.kind
     return {
         "id": line.id,
         "at": line.transaction.at,
-        "kind": line.transaction.kind,
+        "kind": "card_debit" if kind == "payment" and shown.signed_fen > 0 else kind,
         "payment_id": line.transaction.order_id,
         "title": shown.title,
         "payee": names if shown.merchant_zh else None,

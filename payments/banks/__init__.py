@@ -42,8 +42,23 @@ class PayoutOrder:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PayoutStanding:
-    """How a payout stands at its bank.
+class DebitOrder:
+    """Money in fen to be taken from the bank account which the bank itself calls `account_token`.
+
+    `reference` is what the cardholder reads: 1 to 35 ASCII characters.
+    """
+
+    debit_id: UUID
+    account_token: str
+    amount_fen: int
+    purpose: str
+    reference: str
+    business_date: date
+
+
+@dataclass(frozen=True, kw_only=True)
+class BankStanding:
+    """How a payout or a debit stands at its bank.
 
     `bank_reference` comes with accepted and booked, `booked_at` with booked, `reason` with
     rejected.
@@ -57,12 +72,13 @@ class PayoutStanding:
 
 @dataclass(frozen=True, kw_only=True)
 class StatementEntry:
-    """One movement on our account at the bank; it names a payout or a credit notice."""
+    """One movement on our account at the bank; it names a payout, a debit or a credit notice."""
 
     entry_id: str
     kind: Literal["credit", "debit"]
     amount_fen: int
     payout_id: UUID | None
+    debit_id: UUID | None
     notice_id: UUID | None
     booked_at: datetime
 
@@ -81,15 +97,27 @@ class StatementPage:
 class PartnerBank(Protocol):
     """The contract of every adapter to a bank. All of it is asked outside any transaction."""
 
-    def order(self, order: PayoutOrder, *, at: datetime) -> PayoutStanding:
+    def order(self, order: PayoutOrder, *, at: datetime) -> BankStanding:
         """Order a payout, or order it again: the same `payout_id` is paid once at most.
 
         Raises BankNotAsked, after which the same order may be sent again, and BankAnswerLost, after
         which only `inquire` tells.
         """
 
-    def inquire(self, payout_id: UUID, *, at: datetime) -> PayoutStanding:
+    def inquire(self, payout_id: UUID, *, at: datetime) -> BankStanding:
         """Ask how a payout stands; one that the bank never had will then never be paid.
+
+        Raises BankNotAsked and BankAnswerLost: ask again later.
+        """
+
+    def debit(self, order: DebitOrder, *, at: datetime) -> BankStanding:
+        """Order a debit, or order it again: the same `debit_id` is taken once at most.
+
+        Raises BankNotAsked and BankAnswerLost as `order` does.
+        """
+
+    def inquire_debit(self, debit_id: UUID, *, at: datetime) -> BankStanding:
+        """Ask how a debit stands; one that the bank never had will then never be taken.
 
         Raises BankNotAsked and BankAnswerLost: ask again later.
         """

@@ -12,9 +12,10 @@ from django.conf import settings
 from payments.banks import (
     BankAnswerLost,
     BankNotAsked,
+    BankStanding,
+    DebitOrder,
     PartnerBank,
     PayoutOrder,
-    PayoutStanding,
     StatementEntry,
     StatementPage,
     Status,
@@ -28,7 +29,7 @@ T = TypeVar("T")
 
 MAX_AMOUNT_FEN = 999_999_999_999
 
-# Further members of each standing, beside payout_id and status.
+# Further members of each standing, beside the identifier and status.
 _STANDINGS: dict[object, frozenset[str]] = {
     "accepted": frozenset({"bank_reference"}),
     "booked": frozenset({"bank_reference", "booked_at"}),
@@ -36,12 +37,26 @@ _STANDINGS: dict[object, frozenset[str]] = {
     "never_arrived": frozenset(),
 }
 _REASONS = frozenset(
-    {"account_unknown", "account_closed", "account_frozen", "limit_exceeded", "refused"}
+    {
+        "account_unknown",
+        "account_closed",
+        "account_frozen",
+        "insufficient_funds",
+        "limit_exceeded",
+        "refused",
+    }
 )
 _STATEMENT = {
     "business_date", "page", "pages", "is_closed", "opening_fen", "closing_fen", "entries",
 }  # fmt: skip
 _ENTRIES_PER_PAGE = 100
+# What an entry may be, and what it then names.
+_ENTRIES = {
+    ("credit", "notice_id"),
+    ("credit", "debit_id"),
+    ("debit", "payout_id"),
+    ("debit", "notice_id"),
+}
 _REFERENCE = re.compile(r"[0-9A-Z]{1,35}")
 _REASON = re.compile(r"[a-z_]{1,40}")
 _ENTRY_ID = re.compile(r"[0-9A-Z]{1,32}")
@@ -55,10 +70,38 @@ class HttpBank:
     def __init__(self, peer: Peer) -> None:
         self._peer = peer
 
-    def order(self, order: PayoutOrder, *, at: datetime) -> PayoutStanding:
+    def order(self, order: PayoutOrder, *, at: datetime) -> BankStanding:
         """See PartnerBank."""
+        return self._order("/v1/payouts", order, named={"payout_id": str(order.payout_id)}, at=at)
+
+    def inquire(self, payout_id: UUID, *, at: datetime) -> BankStanding:
+        """See PartnerBank."""
+        return self._inquire({"payout_id": str(payout_id)}, at=at)
+
+    def debit(self, order: DebitOrder, *, at: datetime) -> BankStanding:
+        """See PartnerBank."""
+        return self._order("/v1/debits", order, named={"debit_id": str(order.debit_id)}, at=at)
+
+    def inquire_debit(self, debit_id: UUID, *, at: datetime) -> BankStanding:
+        """See PartnerBank."""
+        return self._inquire({"debit_id": str(debit_id)}, at=at)
+
+    def statement(self, business_date: date, *, page: int, at: datetime) -> StatementPage:
+        """See PartnerBank."""
+        question = {"business_date": business_date.isoformat(), "page": page}
+        read = partial(_read_statement, question=question)
+        return self._ask("/v1/statements", question, read=read, at=at)
+
+    def _order(
+        self,
+        path: str,
+        order: PayoutOrder | DebitOrder,
+        *,
+        named: dict[str, str],
+        at: datetime,
+    ) -> BankStanding:
         question = {
-            "payout_id": str(order.payout_id),
+            **named,
             "account_token": order.account_token,
             "amount_fen": order.amount_fen,
             "currency": "CNY",
@@ -66,19 +109,11 @@ class HttpBank:
             "reference": order.reference,
             "business_date": order.business_date.isoformat(),
         }
-        read = partial(_read_standing, payout_id=str(order.payout_id))
-        return self._ask("/v1/payouts", question, read=read, at=at)
+        return self._ask(path, question, read=partial(_read_standing, named=named), at=at)
 
-    def inquire(self, payout_id: UUID, *, at: datetime) -> PayoutStanding:
-        """See PartnerBank."""
-        read = partial(_read_standing, payout_id=str(payout_id))
-        return self._ask("/v1/inquiries", {"payout_id": str(payout_id)}, read=read, at=at)
-
-    def statement(self, business_date: date, *, page: int, at: datetime) -> StatementPage:
-        """See PartnerBank."""
-        question = {"business_date": business_date.isoformat(), "page": page}
-        read = partial(_read_statement, question=question)
-        return self._ask("/v1/statements", question, read=read, at=at)
+    def _inquire(self, named: dict[str, str], *, at: datetime) -> BankStanding:
+        read = partial(_read_standing, named=named)
+        return self._ask("/v1/inquiries", named, read=read, at=at)
 
     def _ask(
         self,
@@ -129,12 +164,13 @@ def _key(pem: str) -> VerificationKey:
     return VerificationKey("Ed25519", public)
 
 
-def _read_standing(answer: Mapping[str, Any], *, payout_id: str) -> PayoutStanding:
-    if answer.get("payout_id") != payout_id:
-        raise PeerAnswerInvalid("payout_id")
+def _read_standing(answer: Mapping[str, Any], *, named: dict[str, str]) -> BankStanding:
+    ((name, identifier),) = named.items()
+    if answer.get(name) != identifier:
+        raise PeerAnswerInvalid(name)
     status = answer.get("status")
     further = _STANDINGS.get(status) if isinstance(status, str) else None
-    if further is None or answer.keys() != further | {"payout_id", "status"}:
+    if further is None or answer.keys() != further | {name, "status"}:
         raise PeerAnswerInvalid("shape")
     reference, reason, booked_at = None, None, None
     if "bank_reference" in further:
@@ -143,7 +179,7 @@ def _read_standing(answer: Mapping[str, Any], *, payout_id: str) -> PayoutStandi
         booked_at = _moment(answer["booked_at"])
     if "reason" in further:
         reason = known_reason(_text(answer["reason"], _REASON, "reason"))
-    return PayoutStanding(
+    return BankStanding(
         status=cast(Status, status),
         reason=reason,
         bank_reference=reference,
@@ -184,10 +220,10 @@ def _read_entry(entry: object) -> StatementEntry:
     if not isinstance(entry, dict):
         raise PeerAnswerInvalid("entry")
     named = entry.keys() - {"entry_id", "kind", "amount_fen", "booked_at"}
-    if len(entry) != 5 or named not in ({"payout_id"}, {"notice_id"}):
+    if len(entry) != 5 or len(named) != 1:
         raise PeerAnswerInvalid("entry")
-    kind, amount_fen = entry["kind"], entry["amount_fen"]
-    if kind not in ("credit", "debit") or (kind == "credit" and named == {"payout_id"}):
+    (name,), kind, amount_fen = named, entry["kind"], entry["amount_fen"]
+    if (kind, name) not in _ENTRIES:
         raise PeerAnswerInvalid("entry.kind")
     if type(amount_fen) is not int or not 1 <= amount_fen <= MAX_AMOUNT_FEN:
         raise PeerAnswerInvalid("entry.amount_fen")
@@ -196,6 +232,7 @@ def _read_entry(entry: object) -> StatementEntry:
         kind=kind,
         amount_fen=amount_fen,
         payout_id=_identifier(entry, "payout_id"),
+        debit_id=_identifier(entry, "debit_id"),
         notice_id=_identifier(entry, "notice_id"),
         booked_at=_moment(entry["booked_at"]),
     )

@@ -2,12 +2,18 @@
 
 from payments.models.banking import (
     Bank,
+    BankWork,
+    BankWorkChange,
     CreditNotice,
+    Debit,
+    DebitChange,
     FundingSource,
+    PaymentSource,
     Payout,
     PayoutChange,
     TopUpNumber,
 )
+from payments.models.charges import Charge, ChargeChange
 from payments.models.ledger import Account, Balance, Hold, Posting, Transaction
 from payments.models.orders import Merchant, Order, OrderChange, Refund
 from payments.models.settlement import Proposal, SettlementLine, Window, WindowChange
@@ -16,12 +22,19 @@ __all__ = [
     "Account",
     "Balance",
     "Bank",
+    "BankWork",
+    "BankWorkChange",
+    "Charge",
+    "ChargeChange",
     "CreditNotice",
+    "Debit",
+    "DebitChange",
     "FundingSource",
     "Hold",
     "Merchant",
     "Order",
     "OrderChange",
+    "PaymentSource",
     "Payout",
     "PayoutChange",
     "Posting",

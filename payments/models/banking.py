@@ -5,6 +5,7 @@ import uuid
 from django.db import models
 from django.db.models import Q
 
+from cards.models import Card
 from identity.models import Organisation, Resident
 from payments import states
 from vpass.common.sealed_fields import SealedText
@@ -68,29 +69,51 @@ class CreditNotice(models.Model):
         ]
 
 
-class Payout(models.Model):
+class BankWork(models.Model):
+    """What a bank is asked to do once, and how it stands there."""
+
+    id = models.UUIDField(primary_key=True)
+    bank = models.ForeignKey(Bank, models.PROTECT)
+    account_token = SealedText()
+    account_last4 = models.TextField()
+    amount_fen = models.BigIntegerField()
+    reference = models.TextField()
+    business_date = models.DateField()
+    reason = models.TextField(null=True)
+    bank_reference = models.TextField(null=True)
+    inquiries = models.PositiveSmallIntegerField(default=0)
+    next_inquiry_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField()
+    state = models.TextField()  # of an edge table of each kind's own
+
+    class Meta:
+        abstract = True
+
+
+class BankWorkChange(models.Model):
+    """A line of the history of such work. Append-only."""
+
+    from_state = models.TextField()
+    to_state = models.TextField()
+    event = models.TextField()
+    actor = models.TextField()
+    at = models.DateTimeField()
+
+    class Meta:
+        abstract = True
+
+
+class Payout(BankWork):
     """Money on its way to a bank account: a resident's withdrawal or a merchant's settlement."""
 
     class Purpose(models.TextChoices):
         WITHDRAWAL = "withdrawal"
         SETTLEMENT = "settlement"
 
-    id = models.UUIDField(primary_key=True)
-    bank = models.ForeignKey(Bank, models.PROTECT)
     purpose = models.TextField(choices=Purpose.choices)
     resident = models.ForeignKey(Resident, models.PROTECT, null=True)
     merchant = models.ForeignKey("payments.Merchant", models.PROTECT, null=True)
-    account_token = SealedText()
-    account_last4 = models.TextField()
-    amount_fen = models.BigIntegerField()
-    reference = models.TextField()
-    business_date = models.DateField()
     state = models.TextField(default=states.PAYOUT.initial)
-    reason = models.TextField(null=True)
-    bank_reference = models.TextField(null=True)
-    inquiries = models.PositiveSmallIntegerField(default=0)
-    next_inquiry_at = models.DateTimeField(null=True)
-    created_at = models.DateTimeField()
 
     class Meta:
         constraints = [
@@ -112,12 +135,60 @@ class Payout(models.Model):
         ]
 
 
-class PayoutChange(models.Model):
+class PayoutChange(BankWorkChange):
     """The history of a payout. Append-only."""
 
     payout = models.ForeignKey(Payout, models.PROTECT, related_name="changes")
-    from_state = models.TextField()
-    to_state = models.TextField()
-    event = models.TextField()
-    actor = models.TextField()
-    at = models.DateTimeField()
+
+
+class Debit(BankWork):
+    """Money on its way from a bound bank card: into the wallet, or for a payment at a till.
+
+    Nothing is posted before the bank has booked it.
+    """
+
+    class Purpose(models.TextChoices):
+        TOP_UP = "top_up"
+        PAYMENT = "payment"
+
+    purpose = models.TextField(choices=Purpose.choices)
+    resident = models.ForeignKey(Resident, models.PROTECT)
+    card = models.ForeignKey(Card, models.PROTECT)
+    order = models.OneToOneField("payments.Order", models.PROTECT, null=True)
+    state = models.TextField(default=states.DEBIT.initial)
+
+    class Meta:
+        constraints = [
+            states.DEBIT.sql_check("state", "debit_state"),
+            models.CheckConstraint(condition=Q(amount_fen__gt=0), name="debit_amount"),
+            models.CheckConstraint(
+                condition=Q(order__isnull=True, purpose="top_up")
+                | Q(order__isnull=False, purpose="payment"),
+                name="debit_order",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_inquiry_at"],
+                condition=Q(next_inquiry_at__isnull=False),
+                name="debit_to_ask",
+            ),
+            models.Index(fields=["resident", "-id"], name="debit_of_resident"),
+        ]
+
+
+class DebitChange(BankWorkChange):
+    """The history of a debit. Append-only."""
+
+    debit = models.ForeignKey(Debit, models.PROTECT, related_name="changes")
+
+
+class PaymentSource(models.Model):
+    """What a resident pays with at tills: a bank card, or without one the balance.
+
+    `version` counts the choices.
+    """
+
+    resident = models.OneToOneField(Resident, models.PROTECT, primary_key=True)
+    card = models.ForeignKey(Card, models.PROTECT, null=True)
+    version = models.PositiveIntegerField()

@@ -24,11 +24,11 @@ class Merchant(models.Model):
 
 
 class Order(models.Model):
-    """A payment by a resident to a merchant, in fen."""
+    """A payment by a resident to a merchant, in fen; one that a charge has led to has no till."""
 
     id = models.UUIDField(primary_key=True)
     merchant = models.ForeignKey(Merchant, models.PROTECT)
-    till = models.ForeignKey(Terminal, models.PROTECT)
+    till = models.ForeignKey(Terminal, models.PROTECT, null=True)
     payer = models.ForeignKey(Resident, models.PROTECT)
     amount_fen = models.BigIntegerField()
     title = models.TextField()

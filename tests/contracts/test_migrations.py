@@ -10,13 +10,14 @@ from django.core.management import call_command
 from django.db import connection, models
 from django.db.utils import ProgrammingError
 
+from cards import states as cards_states
 from identity import states as identity_states
 from payments import states as payments_states
 from vpass.common import states
 from vpass.common.states import EdgeTable
 
 OUR_APPS = ("common", "identity", "cards", "payments", "services", "vpass")
-APPEND_ONLY = ("common_audit", "identity_accessline", "identity_statechange")
+APPEND_ONLY = ("common_audit", "identity_accessline", "identity_statechange", "cards_tap")
 
 pytestmark = pytest.mark.django_db
 
@@ -78,7 +79,7 @@ def test_append_only__owner__truncate_refused_too(owner_url: str, table: str):
 
 def edge_tables() -> dict[str, EdgeTable]:
     found = {}
-    for module in (states, identity_states, payments_states):
+    for module in (states, identity_states, cards_states, payments_states):
         found |= {
             value.name: value for value in vars(module).values() if isinstance(value, EdgeTable)
         }

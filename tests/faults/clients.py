@@ -26,12 +26,13 @@ class Shop:
 
 @dataclass
 class Wallet:
-    """A resident's phone, and the bank account the money comes from."""
+    """A resident's phone, the bank account the money comes from, and a bound bank card."""
 
     phone: Phone
     resident_id: str
     top_up_number: str
     last4: str
+    card_id: str
 
     def send(self, path: str, body: dict[str, Any], *, key: str) -> Reply:
         """A POST with a fresh proof."""
@@ -148,6 +149,7 @@ def meet(made: dict[str, Any], *, web_url: str, public_url: str, sandbox_url: st
                 each["id"],
                 each["top_up_number"],
                 each["last4"],
+                each["card"],
             )
             for each in made["residents"]
         ],

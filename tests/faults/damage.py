@@ -15,6 +15,8 @@ TABLES = (
     "payments_creditnotice",
     "payments_payout",
     "payments_payoutchange",
+    "payments_debit",
+    "payments_debitchange",
     "payments_window",
     "payments_windowchange",
     "payments_settlementline",
@@ -37,6 +39,7 @@ _PAYMENT = "(SELECT min(id) FROM payments_transaction WHERE kind = 'payment')"
 _PAID_ORDER = f"(SELECT order_id FROM payments_transaction WHERE id = {_PAYMENT})"
 _REFUND = "(SELECT min(id::text)::uuid FROM payments_refund)"
 _BOOKED = "(SELECT min(id::text)::uuid FROM payments_payout WHERE state = 'booked')"
+_DEBITED = "(SELECT min(id::text)::uuid FROM payments_debit WHERE state = 'booked')"
 _LINE = "(SELECT min(id) FROM payments_settlementline WHERE payout_id IS NOT NULL)"
 _CLOSED = "(SELECT min(id) FROM payments_window WHERE state = 'acked' OR state = 'part_rejected')"
 _SOMEBODY = (
@@ -186,6 +189,12 @@ DAMAGE: list[tuple[str, str, str]] = [
     ),
     (
         "I5",
+        "a bank reference of a payout and a debit",
+        "UPDATE payments_debit SET bank_reference = (SELECT bank_reference FROM payments_payout"
+        f" WHERE id = {_BOOKED}) WHERE id = {_DEBITED}",
+    ),
+    (
+        "I5",
         "a notice taken twice",
         copy(
             "payments_creditnotice", "id = (SELECT min(id::text)::uuid FROM payments_creditnotice)"
@@ -266,6 +275,47 @@ DAMAGE: list[tuple[str, str, str]] = [
         f"UPDATE payments_payout SET state = 'unknown' WHERE id = {_BOOKED}",
     ),
     (
+        "I7",
+        "a debit's event gone",
+        "DELETE FROM common_outbox WHERE name = 'payments.debit_prepared'"
+        f" AND payload ->> 'debit' = {_DEBITED}::text",
+    ),
+    (
+        "I7",
+        "a debit booked twice",
+        copy_numbered(
+            "payments_debitchange",
+            "id = (SELECT min(id) FROM payments_debitchange WHERE to_state = 'booked')",
+        ),
+    ),
+    (
+        "I7",
+        "a debit still unknown",
+        f"UPDATE payments_debit SET state = 'unknown' WHERE id = {_DEBITED}",
+    ),
+    (
+        "I7",
+        "an order still capturing",
+        f"UPDATE payments_order SET state = 'capturing' WHERE id = {_PAID_ORDER}",
+    ),
+    (
+        "I8",
+        "a debit of a fen more",
+        f"UPDATE payments_debit SET amount_fen = amount_fen + 1 WHERE id = {_DEBITED}",
+    ),
+    (
+        "I8",
+        "a debit booked that the bank does not know",
+        "UPDATE payments_debit SET state = 'booked' WHERE id = (SELECT min(id::text)::uuid"
+        " FROM payments_debit WHERE state = 'rejected')",
+    ),
+    (
+        "I8",
+        "a booked debit whose money did not come",
+        "DELETE FROM payments_transaction WHERE id = (SELECT min(t.id) FROM payments_transaction t"
+        " JOIN payments_debit d ON t.key = d.id::text OR t.order_id = d.order_id)",
+    ),
+    (
         "I8",
         "a line of a fen more",
         "UPDATE payments_settlementline SET net_fen = net_fen + 1, gross_fen = gross_fen + 1"
@@ -333,6 +383,12 @@ DAMAGE: list[tuple[str, str, str]] = [
     ),
     (
         "I9",
+        "a debit's step by another event",
+        "UPDATE payments_debitchange SET event = 'bank_rejects' WHERE id ="
+        " (SELECT min(id) FROM payments_debitchange WHERE event = 'bank_books')",
+    ),
+    (
+        "I9",
         "a beginning left out",
         "DELETE FROM payments_payoutchange WHERE event = 'prepare'",
     ),
@@ -364,6 +420,11 @@ DAMAGE: list[tuple[str, str, str]] = [
         "DELETE FROM identity_accessline WHERE case_number = (SELECT merchant_reference"
         f" FROM payments_order WHERE id = {_PAID_ORDER})",
     ),
+    (
+        "I10",
+        "an order of no till without a charge",
+        f"UPDATE payments_order SET till_id = NULL WHERE id = {_PAID_ORDER}",
+    ),
 ]
 
 FALSE_WORDS: list[tuple[str, dict[str, Any]]] = [
@@ -372,6 +433,7 @@ FALSE_WORDS: list[tuple[str, dict[str, Any]]] = [
     ("I4", {"work": "refund", "id": _NO_ID, "of": _NO_ID, "amount_fen": 1}),
     ("I4", {"work": "withdrawal", "id": _NO_ID, "amount_fen": 1}),
     ("I4", {"work": "top_up", "id": _NO_ID, "amount_fen": 1}),
+    ("I4", {"work": "top_up_by_card", "id": _NO_ID, "amount_fen": 1}),
     ("I4", {"work": "window.close", "id": "999999999"}),
     ("I4", {"work": "settlement.approve", "id": "999999999"}),
 ]

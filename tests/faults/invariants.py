@@ -32,7 +32,9 @@ class Broken:
 
 _TABLES: Mapping[str, EdgeTable] = {
     "order": states.ORDER,
+    "charge": states.CHARGE,
     "payout": states.PAYOUT,
+    "debit": states.DEBIT,
     "window": states.WINDOW,
 }
 
@@ -75,7 +77,7 @@ def snapshot(url: str) -> Iterator[Any]:
 
 
 def _edges() -> list[dict[str, str]]:
-    """Every edge of the three tables; the one to the initial state has no event."""
+    """Every edge of these tables; the one to the initial state has no event."""
     edges = []
     for kind, table in _TABLES.items():
         edges.append({"kind": kind, "from_state": "", "to_state": table.initial, "event": ""})

@@ -7,6 +7,7 @@ _STORED = {
     "payment": "SELECT id FROM payments_order WHERE state <> 'failed'",
     "refund": "SELECT id FROM payments_refund",
     "withdrawal": "SELECT id FROM payments_payout WHERE purpose = 'withdrawal'",
+    "top_up_by_card": "SELECT id FROM payments_debit WHERE purpose = 'top_up'",
 }
 
 
@@ -27,6 +28,7 @@ def judge(stage: Stage) -> list[str]:
             for row in stage.read(statement)
             if str(row[0]) not in known
         ]
-    states = dict(stage.read("SELECT state, count(*) FROM payments_payout GROUP BY state"))
-    found += [] if states == totals["payouts"] else [f"payouts: {states}, the bank {totals}"]
+    for kind in ("payout", "debit"):
+        states = dict(stage.read(f"SELECT state, count(*) FROM payments_{kind} GROUP BY state"))
+        found += [] if states == totals[f"{kind}s"] else [f"{kind}s: {states}, the bank {totals}"]
     return found

@@ -1,4 +1,7 @@
-"""A bounded loop of payments, refunds, withdrawals, top-ups and settlements, by four clients."""
+"""A bounded loop of payments, refunds, withdrawals, top-ups and settlements, by four clients.
+
+Two of them pay by bank card.
+"""
 
 import random
 import threading
@@ -13,7 +16,7 @@ from tests.faults.oracle import Oracle
 THREADS = 4
 SMALL_FEN = 2_000
 LARGE_FEN = 150_000  # the payer has to confirm
-WEIGHTS = {"pay": 50, "refund": 20, "withdraw": 15, "pay_large": 8, "top_up": 7}
+WEIGHTS = {"pay": 50, "refund": 20, "withdraw": 15, "pay_large": 8, "top_up": 7, "by_card": 10}
 SETTLE_EVERY = 8  # of the first thread's operations
 
 
@@ -81,6 +84,7 @@ class Client:
             "refund": self.refund,
             "withdraw": self.withdraw,
             "top_up": lambda: self.town.bank.credit(self.wallet, 50_000),
+            "by_card": self.top_up_by_card,
         }
         turns[self.chance.choices(list(WEIGHTS), WEIGHTS.values())[0]]()
 
@@ -116,7 +120,7 @@ class Client:
         done = self._do(
             "confirmation", key, lambda: wallet.send(path, body, key=key), amount_fen=amount_fen
         )
-        if done is not None:
+        if done is not None and done["state"] == "captured":
             self.paid.append((payment["id"], amount_fen))
 
     def refund(self) -> None:
@@ -135,6 +139,17 @@ class Client:
             "withdrawal",
             key,
             lambda: self.wallet.send("/withdrawals", {"amount_fen": fen}, key=key),
+            amount_fen=fen,
+        )
+
+    def top_up_by_card(self) -> Any:
+        """Money from the bound bank card."""
+        fen, key = self.chance.randint(1, SMALL_FEN), new_key()
+        body = {"card_id": self.wallet.card_id, "amount_fen": fen}
+        return self._do(
+            "top_up_by_card",
+            key,
+            lambda: self.wallet.send("/top-ups", body, key=key),
             amount_fen=fen,
         )
 

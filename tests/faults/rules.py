@@ -77,9 +77,11 @@ WITH told AS (
     SELECT * FROM jsonb_to_recordset(%(told)s::jsonb)
         AS t (work text, id text, "of" text, amount_fen bigint, state text)
 ), paid AS (
-    SELECT t.order_id, sum(p.amount_fen) AS fen, count(*) AS times,
-        bool_and(d.kind = 'resident' AND d.owner = o.payer_id::text
-            AND c.kind = 'merchant' AND c.owner = m.organisation_id::text) AS is_right
+    SELECT t.order_id, sum(p.amount_fen) FILTER (WHERE c.kind = 'merchant') AS fen,
+        bool_and(CASE WHEN d.kind = 'bank'
+            THEN c.kind = 'resident' AND c.owner = o.payer_id::text
+            ELSE d.kind = 'resident' AND d.owner = o.payer_id::text
+                AND c.kind = 'merchant' AND c.owner = m.organisation_id::text END) AS is_right
     FROM payments_transaction t JOIN payments_posting p ON p.transaction_id = t.id
         JOIN payments_account d ON d.id = p.debit_id JOIN payments_account c ON c.id = p.credit_id
         JOIN payments_order o ON o.id = t.order_id JOIN payments_merchant m ON m.id = o.merchant_id
@@ -114,6 +116,10 @@ SELECT format('acknowledged withdrawal %%s of %%s is lost', told.id, told.amount
     WHERE told.work = 'withdrawal' AND (o.amount_fen IS DISTINCT FROM told.amount_fen
         OR h.amount_fen IS DISTINCT FROM told.amount_fen)
 UNION ALL
+SELECT format('acknowledged top-up %%s of %%s is lost', told.id, told.amount_fen)
+    FROM told LEFT JOIN payments_debit o ON o.id::text = told.id AND o.purpose = 'top_up'
+    WHERE told.work = 'top_up_by_card' AND o.amount_fen IS DISTINCT FROM told.amount_fen
+UNION ALL
 SELECT format('acknowledged credit notice %%s of %%s is lost', told.id, told.amount_fen)
     FROM told LEFT JOIN payments_transaction t ON t.kind = 'top_up' AND t.key = told.id
         LEFT JOIN payments_posting p ON p.transaction_id = t.id
@@ -130,14 +136,14 @@ SELECT format('order %%s is %%s with %%s captured, the ledger says %%s', o.id, o
     FROM payments_order o LEFT JOIN paid ON paid.order_id = o.id
     WHERE o.captured_fen <> COALESCE(paid.fen, 0) OR NOT COALESCE(paid.is_right, true)
         OR (o.captured_fen > 0)
-            <> (o.state IN ('captured', 'part_refunded', 'refunded', 'resolved', 'reversed'))
+            <> (o.state IN ('captured', 'part_refunded', 'refunded', 'resolved'))
 UNION ALL
 SELECT format('%%s transaction %%s without its order', t.kind, t.id) FROM payments_transaction t
     LEFT JOIN payments_order o ON o.id = t.order_id
     WHERE t.kind IN ('payment', 'refund') AND o.id IS NULL
 """
 
-# One charge at most for a client's key, a merchant's or bank's reference, a payout, a notice.
+# One charge at most for a client's key, a merchant's or bank's reference, a payout, debit, notice.
 I5 = """
 SELECT format('key %%s of %%s has %%s transactions', key, caller, count(*))
     FROM payments_transaction GROUP BY caller, key HAVING count(*) > 1
@@ -155,8 +161,11 @@ SELECT format('%%s %%s was posted %%s times', kind, key, count(*))
     FROM payments_transaction WHERE kind IN ('payout', 'top_up', 'refund')
     GROUP BY kind, key HAVING count(*) > 1
 UNION ALL
-SELECT format('bank reference %%s belongs to %%s payouts', bank_reference, count(*))
-    FROM payments_payout WHERE bank_reference IS NOT NULL
+SELECT format('bank reference %%s belongs to %%s payouts or debits', bank_reference, count(*))
+    FROM (
+        SELECT bank_id, bank_reference FROM payments_payout
+        UNION ALL SELECT bank_id, bank_reference FROM payments_debit
+    ) work WHERE bank_reference IS NOT NULL
     GROUP BY bank_id, bank_reference HAVING count(*) > 1
 UNION ALL
 SELECT format('notice %%s was taken %%s times', notice_id, count(*))
@@ -190,6 +199,7 @@ WITH happened AS (
         FROM payments_payout
     UNION ALL SELECT 'payments.payout_changed', 'payout', id::text FROM payments_payout
         WHERE state IN ('booked', 'rejected', 'never_arrived')
+    UNION ALL SELECT 'payments.debit_prepared', 'debit', id::text FROM payments_debit
     UNION ALL SELECT 'payments.window_closed', 'window', id::text FROM payments_window
         WHERE state <> 'open'
     UNION ALL SELECT 'payments.settlement_approved', 'window', id::text FROM payments_window
@@ -211,6 +221,9 @@ UNION ALL
 SELECT format('payout %%s became %%s %%s times', payout_id, to_state, count(*))
     FROM payments_payoutchange GROUP BY payout_id, to_state HAVING count(*) > 1
 UNION ALL
+SELECT format('debit %%s became %%s %%s times', debit_id, to_state, count(*))
+    FROM payments_debitchange GROUP BY debit_id, to_state HAVING count(*) > 1
+UNION ALL
 SELECT format('window %%s became %%s %%s times', window_id, to_state, count(*))
     FROM payments_windowchange GROUP BY window_id, to_state HAVING count(*) > 1
 UNION ALL
@@ -219,9 +232,15 @@ SELECT format('window %%s has %%s lines of one merchant', window_id, count(*))
 UNION ALL
 SELECT format('payout %%s is still %%s', id, state) FROM payments_payout
     WHERE %(at_rest)s AND state NOT IN ('booked', 'rejected', 'never_arrived')
+UNION ALL
+SELECT format('debit %%s is still %%s', id, state) FROM payments_debit
+    WHERE %(at_rest)s AND state NOT IN ('booked', 'rejected', 'never_arrived')
+UNION ALL
+SELECT format('order %%s is still %%s', id, state) FROM payments_order
+    WHERE %(at_rest)s AND state IN ('authorised', 'capturing', 'unknown')
 """
 
-# Settlement lines, payouts, ledger and bank agree, by bank and day; lines agree with the ledger.
+# Settlement lines, payouts, debits, ledger and bank agree; lines agree with the ledger.
 I8 = """
 WITH bank AS (
     SELECT b.id, b.code, a.id AS account_id FROM payments_bank b
@@ -252,6 +271,7 @@ WITH bank AS (
     WHERE t.kind <> 'payout' GROUP BY t.window_id, m.id
 ), told AS (
     SELECT bank.id, (b.value ->> 'paid_out_fen')::bigint AS paid_out_fen,
+        (b.value ->> 'debited_fen')::bigint AS debited_fen,
         (b.value ->> 'credited_fen')::bigint AS credited_fen,
         (b.value ->> 'returned_fen')::bigint AS returned_fen
     FROM jsonb_each(%(banks)s::jsonb) b LEFT JOIN bank ON bank.code = b.key
@@ -293,14 +313,39 @@ SELECT format('the bank paid %%s, we have booked %%s', told.paid_out_fen, sum(o.
     GROUP BY told.id, told.paid_out_fen
     HAVING told.paid_out_fen <> COALESCE(sum(o.amount_fen), 0)
 UNION ALL
+SELECT format('debit %%s is %%s, its order %%s, and %%s in the ledger', d.id, d.state, o.state,
+        p.amount_fen)
+    FROM payments_debit d LEFT JOIN payments_order o ON o.id = d.order_id
+        LEFT JOIN payments_transaction t ON CASE WHEN d.order_id IS NULL
+            THEN t.kind = 'top_up' AND t.key = d.id::text
+            ELSE t.kind = 'payment' AND t.order_id = d.order_id END
+        LEFT JOIN payments_posting p ON p.transaction_id = t.id AND p.seq = 1
+        LEFT JOIN payments_account a ON a.id = p.debit_id
+        LEFT JOIN payments_account c ON c.id = p.credit_id
+    WHERE (d.state = 'booked') <> (t.id IS NOT NULL)
+        OR p.amount_fen <> d.amount_fen OR a.kind <> 'bank'
+        OR c.owner <> d.resident_id::text OR o.payer_id <> d.resident_id
+        OR o.amount_fen <> d.amount_fen
+        OR (d.state = 'booked') <> (o.state NOT IN
+            ('authorised', 'capturing', 'unknown', 'failed', 'reversed'))
+UNION ALL
+SELECT format('the bank took %%s from cards, we have booked %%s', told.debited_fen,
+        sum(d.amount_fen))
+    FROM told LEFT JOIN payments_debit d ON d.bank_id = told.id AND d.state = 'booked'
+    GROUP BY told.id, told.debited_fen
+    HAVING told.debited_fen <> COALESCE(sum(d.amount_fen), 0)
+UNION ALL
 SELECT format('the bank holds %%s for us, we count %%s',
-        told.credited_fen - told.returned_fen - told.paid_out_fen, -b.posted_fen)
+        told.credited_fen + told.debited_fen - told.returned_fen - told.paid_out_fen,
+        -b.posted_fen)
     FROM told LEFT JOIN bank ON bank.id = told.id
         LEFT JOIN payments_balance b ON b.account_id = bank.account_id
-    WHERE told.credited_fen - told.returned_fen - told.paid_out_fen <> -COALESCE(b.posted_fen, 0)
+    WHERE told.credited_fen + told.debited_fen - told.returned_fen - told.paid_out_fen
+        <> -COALESCE(b.posted_fen, 0)
 """
 
-# Every step of an order, a payout and a window is one its table knows, and none is missing.
+# Every step of an order, a charge, a payout, a debit and a window is one its table knows, and none
+# is missing.
 I9 = """
 WITH edge AS (
     SELECT * FROM jsonb_to_recordset(%(edges)s::jsonb)
@@ -310,11 +355,17 @@ WITH edge AS (
         FROM payments_orderchange
     UNION ALL SELECT 'payout', payout_id::text, id, from_state, to_state, event
         FROM payments_payoutchange
+    UNION ALL SELECT 'debit', debit_id::text, id, from_state, to_state, event
+        FROM payments_debitchange
+    UNION ALL SELECT 'charge', charge_id::text, id, from_state, to_state, event
+        FROM payments_chargechange
     UNION ALL SELECT 'window', window_id::text, id, from_state, to_state, event
         FROM payments_windowchange
 ), thing AS (
     SELECT 'order' AS kind, id::text AS of, state FROM payments_order
     UNION ALL SELECT 'payout', id::text, state FROM payments_payout
+    UNION ALL SELECT 'debit', id::text, state FROM payments_debit
+    UNION ALL SELECT 'charge', id::text, state FROM payments_charge
     UNION ALL SELECT 'window', id::text, state FROM payments_window
 ), chain AS (
     SELECT step.*, lag(to_state) OVER of_one AS before, lead(id) OVER of_one IS NULL AS is_last
@@ -339,7 +390,8 @@ SELECT format('%%s %%s is %%s, its history ends in %%s', t.kind, t.of, t.state, 
     WHERE c.to_state IS DISTINCT FROM t.state
 """
 
-# A code is accepted once: each order has an acceptance of its own, each acceptance its code.
+# A code is accepted once: each order at a till has an acceptance of its own, each acceptance its
+# code; and an order of no till has the charge that it pays.
 I10 = """
 SELECT format('a code was accepted %%s times', count(*)) FROM identity_redemption
     GROUP BY jti HAVING count(*) > 1
@@ -357,10 +409,16 @@ SELECT format('resident %%s: %%s accepted scans with %%s codes', line.resident_i
     WHERE line.rows > COALESCE(used.rows, 0)
 UNION ALL
 SELECT format('order %%s was made without a code', o.id) FROM payments_order o
-    WHERE NOT EXISTS (
+    WHERE o.till_id IS NOT NULL AND NOT EXISTS (
         SELECT FROM identity_accessline l
         WHERE l.resident_id = o.payer_id AND l.terminal_id = o.till_id AND l.outcome = 'accepted'
             AND l.purpose = 'payment' AND l.case_number = o.merchant_reference)
+UNION ALL
+SELECT format('order %%s was made without a charge', o.id) FROM payments_order o
+    WHERE o.till_id IS NULL AND NOT EXISTS (
+        SELECT FROM payments_charge c
+        WHERE c.order_id = o.id AND c.payer_id = o.payer_id AND c.amount_fen = o.amount_fen
+            AND c.merchant_id = o.merchant_id AND c.state = 'paid')
 """
 
 RULES: Mapping[str, str] = {

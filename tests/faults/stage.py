@@ -20,12 +20,17 @@ RESTS_WITHIN_S = 60.0
 # Stands for the time that back-offs would take.
 _HURRY = (
     "UPDATE common_outbox SET due_at = clock_timestamp() WHERE state = 'pending' AND attempts > 0",
-    "UPDATE payments_payout SET next_inquiry_at = clock_timestamp()"
-    " WHERE next_inquiry_at > clock_timestamp()",
+    *(
+        f"UPDATE {table} SET next_inquiry_at = clock_timestamp()"
+        " WHERE next_inquiry_at > clock_timestamp()"
+        for table in ("payments_payout", "payments_debit")
+    ),
 )
 _UNDER_WAY = """
 SELECT (SELECT count(*) FROM common_outbox WHERE state = 'pending')
     + (SELECT count(*) FROM payments_payout
+        WHERE state NOT IN ('booked', 'rejected', 'never_arrived'))
+    + (SELECT count(*) FROM payments_debit
         WHERE state NOT IN ('booked', 'rejected', 'never_arrived'))
     + (SELECT count(*) FROM payments_window
         WHERE state IN ('closing', 'approved', 'filed', 'sent'))
@@ -59,7 +64,9 @@ class Stage:
 
         def is_at_rest() -> bool:
             totals = self.town.bank.totals()
-            if totals["notices"].get("waiting") or totals["payouts"].get("accepted"):
+            if totals["notices"].get("waiting") or any(
+                totals[kind].get("accepted") for kind in ("payouts", "debits")
+            ):
                 return False
             self.hurry()
             return not self.read(_UNDER_WAY)[0][0]

@@ -1,6 +1,7 @@
 """A bank that is slow, down, lying, deaf or says it twice: nothing is paid twice, nothing hangs."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -81,6 +82,36 @@ def paid_otherwise_than_once(stage: Stage, begun: list[str]) -> list[str]:
         if (state, times) != (at_bank, int(at_bank == "booked")):
             found.append(f"{payout_id} is {state}, posted {times} times, {at_bank} at the bank")
     return found
+
+
+@pytest.mark.stack
+def test_bank__answers_about_cards_go_wrong__each_debit_is_taken_once(stage: Stage):
+    town, chance = stage.town, random.Random(7)
+    wallet, payer = town.wallets[0], town.wallets[2]  # whose cards the bank debits at once
+    client = Client(stage.oracle, chance, town, town.shops[0], wallet, {})
+    buyers = Client(stage.oracle, chance, replace(town, wallets=[payer]), town.shops[0], payer, {})
+    for mode, options in ANSWERS:
+        town.bank.breaks("bank", mode, count=1, **options)
+    begun = [client.top_up_by_card()["id"] for _ in ANSWERS[:4]]
+    paid = [buyers.pay(1_000) for _ in ANSWERS[4:]]
+
+    def are_met() -> bool:
+        stage.hurry()
+        return not town.bank.ask("GET", "/faults")["faults"]
+
+    assert processes.wait_until(are_met, within_s=60.0, every_s=0.5), "a fault was never met"
+    assert stage.rest()
+    assert [str(each) for each in stage.examine(at_rest=True)] + judge(stage) == []
+    rows = stage.read(
+        "SELECT id::text FROM payments_debit WHERE order_id = ANY (%s::uuid[])",
+        [each[0]["id"] for each in paid if each is not None],
+    )
+    debits = begun + [row[0] for row in rows]
+    assert len(debits) == len(ANSWERS)
+    for debit_id in debits:
+        ((state,),) = stage.read("SELECT state FROM payments_debit WHERE id = %s", debit_id)
+        at_bank = town.bank.ask("GET", f"/bank/control/debits/{debit_id}")
+        assert state == at_bank["status"]
 
 
 @pytest.mark.stack

@@ -85,7 +85,7 @@ def test_examine__clients_or_bank_were_told_otherwise__found(lived: Stage):
         for rule, word in FALSE_WORDS:
             found = invariants.examine(cursor, told=[*told, {"key": "k", **word}])
             missed += [] if {each.rule for each in found} == {rule} else [(word, found)]
-        for member in ("paid_out_fen", "credited_fen", "returned_fen"):
+        for member in ("paid_out_fen", "debited_fen", "credited_fen", "returned_fen"):
             false = {lived.town.bank_code: {**totals, member: totals[member] + 1}}
             found = invariants.examine(cursor, told=told, banks=false)
             missed += [] if {each.rule for each in found} == {"I8"} else [(member, found)]

@@ -13,6 +13,9 @@ import django
 
 FIRST_PERSON = 120  # those before may belong to whoever works with the same stack
 LAST4 = ("6217", "0002", "6218", "0001")  # booked later, at once, later, rejected later
+# What becomes of a debit of their cards: booked, booked later, booked, rejected for want of money.
+CARDS = ("5501", "0004", "5502", "0003")
+PAY_BY_CARD = (1, 2)
 
 
 def main() -> None:
@@ -30,7 +33,7 @@ def main() -> None:
             _merchant(bank, number, token=f"tok_of_a_shop_{number}_{last4}")
             for number, last4 in enumerate(("0002", "6217"))
         ],
-        "residents": [_resident(number, at=at) for number in range(4)],
+        "residents": [_resident(bank, number, at=at) for number in range(4)],
         "accountants": _accountants(at=at),
     }
     print(json.dumps(made))
@@ -94,10 +97,10 @@ def _merchant(bank: Any, number: int, *, token: str) -> dict[str, Any]:
     return {"id": str(merchant.id), "tills": tills}
 
 
-def _resident(number: int, *, at: datetime) -> dict[str, Any]:
+def _resident(bank: Any, number: int, *, at: datetime) -> dict[str, Any]:
     from identity.models import AccessToken
-    from payments import funding
-    from tests import city
+    from payments import funding, sources
+    from tests import banking, city
     from vpass.common import signing
     from vpass.common.encodings import b64url_encode
 
@@ -105,14 +108,20 @@ def _resident(number: int, *, at: datetime) -> dict[str, Any]:
     assert phone.device is not None
     AccessToken.objects.update(expires_at=at + timedelta(hours=12))
     grant = phone.grant(at=at)
+    resident_id = phone.device.resident_id
+    token = f"tok_of_a_card_{number}_{CARDS[number]}"
+    card = banking.make_card(bank, resident_id, token=token, at=at)
+    if number in PAY_BY_CARD:
+        sources.choose_source(resident_id=resident_id, card_id=card.id, version=0, at=at)
     return {
-        "id": str(phone.device.resident_id),
+        "id": str(resident_id),
         "key": signing.private_pem(phone.key),
         "access_token": phone.token,
         "grant": b64url_encode(grant.encoded),
         "grant_key": signing.private_pem(grant.private),
-        "top_up_number": funding.top_up_number(resident_id=phone.device.resident_id),
+        "top_up_number": funding.top_up_number(resident_id=resident_id),
         "last4": LAST4[number],
+        "card": str(card.id),
     }
 
 

@@ -13,7 +13,7 @@ from payments import ledger, payouts, proof
 from payments.models import Payout, Window
 from payments.settlement import payouts as settlement
 from tests.in_process import prepare_day
-from tests.outside import OutsideWorld, sandbox_in
+from tests.outside import OutsideWorld, issuers_at, sandbox_in
 from vpass.common import outbox
 from vpass.common.clock import now
 from vpass.day import payment_steps, settlement_steps, steps
@@ -44,6 +44,7 @@ def sandbox(
     with sandbox_in(folder, VPASS_URL=live_server.url) as world:
         for site in ("register", "sms", "bank"):
             setattr(settings, f"{site.upper()}_URL", f"{world.url}/{site}")
+        settings.ISSUERS = issuers_at(world.url)
         settings.PUBLIC_URL = live_server.url
         world.heals()
         yield world

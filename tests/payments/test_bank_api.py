@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from payments import funding, payouts
+from payments import funding, payouts, pursuit
 from payments.models import CreditNotice, Payout, Posting
 from payments.settlement import windows
 from tests import city
@@ -206,7 +206,7 @@ def payout(
     fund(bank, resident, 50_000, at=at)
     made = withdraw(resident, 20_000, at=at)
     stub = StubBank([ACCEPTED])
-    monkeypatch.setattr(payouts, "partner_bank", lambda code: stub)
+    monkeypatch.setattr(pursuit, "partner_bank", lambda code: stub)
     payouts.pursue(payout_id=made.id, at=at)
     return made
 

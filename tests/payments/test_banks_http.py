@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from payments import funding, payouts
-from payments.banks import BankAnswerLost, BankNotAsked, PayoutOrder, PayoutStanding
+from payments.banks import BankAnswerLost, BankNotAsked, BankStanding, PayoutOrder
 from payments.banks import http as bank_http
 from payments.banks.http import partner_bank
 from payments.models import Payout
@@ -64,11 +64,11 @@ def order_of(token: str = AT_ONCE, **changes: Any) -> PayoutOrder:
     return PayoutOrder(**members | changes)
 
 
-def order(code: str, asked: PayoutOrder) -> PayoutStanding:
+def order(code: str, asked: PayoutOrder) -> BankStanding:
     return partner_bank(code).order(asked, at=clock.now())
 
 
-def inquire(code: str, payout_id: uuid.UUID) -> PayoutStanding:
+def inquire(code: str, payout_id: uuid.UUID) -> BankStanding:
     partner_bank.cache_clear()  # a circuit without the failures before
     return partner_bank(code).inquire(payout_id, at=clock.now())
 
@@ -129,8 +129,8 @@ def test_order__same_id_other_amount__no_answer_and_nothing_paid(code: str):
 def test_inquiry__never_ordered__dead_for_ever(code: str):
     asked = order_of()
 
-    assert inquire(code, asked.payout_id) == PayoutStanding(status="never_arrived")
-    assert order(code, asked) == PayoutStanding(status="never_arrived")
+    assert inquire(code, asked.payout_id) == BankStanding(status="never_arrived")
+    assert order(code, asked) == BankStanding(status="never_arrived")
     assert entries_of(code, asked.payout_id) == []
 
 
@@ -254,13 +254,13 @@ GOOD = {
 )
 def test_read_standing__not_as_the_protocol_says__refused(changes: dict[str, Any]):
     with pytest.raises(PeerAnswerInvalid):
-        bank_http._read_standing(GOOD | changes, payout_id=PAYOUT_ID)
+        bank_http._read_standing(GOOD | changes, named={"payout_id": PAYOUT_ID})
 
 
 def test_read_standing__unknown_reason__is_refused():
     answer = {"payout_id": PAYOUT_ID, "status": "rejected", "reason": "moon_phase"}
 
-    assert bank_http._read_standing(answer, payout_id=PAYOUT_ID).reason == "refused"
+    assert bank_http._read_standing(answer, named={"payout_id": PAYOUT_ID}).reason == "refused"
 
 
 ENTRY = {

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from payments import payouts
+from payments import payouts, pursuit
 from payments.banks import BankAnswerLost
 from payments.models import Merchant, Order
 from payments.settlement import netting, windows
@@ -72,7 +72,7 @@ def office(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Office:
     at = clock.now()
     windows.ensure_open(at=at)
     bank = StubBank()
-    monkeypatch.setattr(payouts, "partner_bank", lambda code: bank)
+    monkeypatch.setattr(pursuit, "partner_bank", lambda code: bank)
     first, second = make_accountants(at=at)
     system, phone = make_bank(), city.make_phone(0, at=at)
     made = Office(at, first, second, system, bank, make_merchant(system.bank), phone)

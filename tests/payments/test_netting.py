@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from django.db import transaction
 
-from payments import payouts
+from payments import payouts, pursuit
 from payments.banks import BankNotAsked
 from payments.ledger import Leg, open_account, post
 from payments.merchants import merchant_account, suspend_merchant
@@ -81,7 +81,7 @@ def town(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Town:
     at = clock.now()
     windows.ensure_open(at=at)
     bank = StubBank()
-    monkeypatch.setattr(payouts, "partner_bank", lambda code: bank)
+    monkeypatch.setattr(pursuit, "partner_bank", lambda code: bank)
     system, payer = make_bank(), make_resident(at=at)
     books = make_merchant(system.bank)
     tea = make_merchant(system.bank, name="茶馆", token="tok_tea_house_98765")

@@ -11,7 +11,7 @@ from identity import codes
 from identity.code_format import ALL_SCENES, SCENES
 from identity.models import AccessLine, Entitlement, Redemption, Resident
 from identity.residents import AccountSuspended
-from payments import confirmations, merchants, orders
+from payments import captures, confirmations, merchants, orders
 from payments.ledger import InsufficientFunds
 from payments.models import Order, OrderChange, Posting, Transaction
 from tests import city
@@ -31,9 +31,9 @@ LARGE_FEN = 100_001
 def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Somebody hears of captured and refunded orders; the names of what this test tried to tell."""
     monkeypatch.setattr(outbox, "_subscriptions", {})
-    for name in (orders.ORDER_CAPTURED, "payments.order_refunded"):
+    for name in (captures.ORDER_CAPTURED, "payments.order_refunded"):
         outbox.subscribe(name, "test.listener", lambda event: None)
-    return [orders.ORDER_CAPTURED]
+    return [captures.ORDER_CAPTURED]
 
 
 def payments() -> list[Transaction]:
@@ -69,7 +69,7 @@ def test_pay__small_amount__captured_at_once_with_one_posting_and_one_event(
     (posting,) = Posting.objects.filter(transaction__kind="payment")
     assert (posting.amount_fen, posting.transaction.order_id) == (1_234, order.id)
     assert (balance_fen(payer), shop.balance_fen) == (1_000_000 - 1_234, 1_234)
-    (event,) = OutboxDelivery.objects.all()
+    (event,) = OutboxDelivery.objects.filter(name__in=heard)
     assert (event.name, json.loads(json.dumps(event.payload))) == (
         "payments.order_captured",
         {
@@ -306,7 +306,7 @@ def test_confirm__signed_by_the_phone__captured_with_one_posting_and_one_event(
         ("confirming", "captured", "confirm"),
     ]
     assert (balance_fen(payer), shop.balance_fen) == (1_000_000 - LARGE_FEN, LARGE_FEN)
-    assert [each.name for each in OutboxDelivery.objects.all()] == heard
+    assert [each.name for each in OutboxDelivery.objects.filter(name__in=heard)] == heard
 
 
 def test_waiting__holds_no_money_and_says_until_when(

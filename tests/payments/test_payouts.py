@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from payments import funding, payouts
-from payments.banks import BankAnswerLost, BankNotAsked, PayoutStanding
+from payments import funding, payouts, pursuit
+from payments.banks import BankAnswerLost, BankNotAsked, BankStanding
 from payments.models import Hold, Payout, PayoutChange, Transaction
 from payments.payouts import PayoutContradicted, bank_account
 from payments.settlement import windows
@@ -57,12 +57,12 @@ class Case:
     def history(self) -> list[str]:
         return list(PayoutChange.objects.order_by("id").values_list("to_state", flat=True))
 
-    def pursue(self, *answers: PayoutStanding | Exception, after: float = 0) -> None:
+    def pursue(self, *answers: BankStanding | Exception, after: float = 0) -> None:
         self.bank.answers = list(answers)
         payouts.pursue(payout_id=self.payout_id, at=self.at + timedelta(seconds=after))
 
     def notice(
-        self, told: PayoutStanding, *, by: BankSystem | None = None, digest: bytes = b"\1" * 32
+        self, told: BankStanding, *, by: BankSystem | None = None, digest: bytes = b"\1" * 32
     ) -> None:
         caller = (by or self.system).caller
         payouts.take_notice(
@@ -79,7 +79,7 @@ def case(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Case:
     at = clock.now()
     windows.ensure_open(at=at)
     system, bank, resident = make_bank(), StubBank(), make_resident(at=at)
-    monkeypatch.setattr(payouts, "partner_bank", lambda code: bank)
+    monkeypatch.setattr(pursuit, "partner_bank", lambda code: bank)
     fund(system, resident, 50_000, at=at)
     return Case(at, system, bank, resident, withdraw(resident, FEN, at=at).id)
 
@@ -145,7 +145,7 @@ def test_order__sent_twice_at_once__slower_lost_answer_changes_nothing(case: Cas
     stale = case.payout
     case.pursue(booked(case.at))
 
-    payouts._note_silence(stale, at=case.at)
+    payouts.PURSUIT.note_silence(stale, at=case.at)
 
     assert case.history == ["prepared", "booked"]
 
@@ -193,9 +193,9 @@ def test_inquiry__open_for_ten_minutes__operators_are_told(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ):
     told = []
-    monkeypatch.setattr(payouts.log, "error", lambda name, **_: told.append(name))
+    monkeypatch.setattr(pursuit.log, "error", lambda name, **_: told.append(name))
     case.pursue(BankAnswerLost())
-    for _ in range(len(payouts.UNKNOWN_WAITS_S)):
+    for _ in range(len(pursuit.UNKNOWN_WAITS_S)):
         case.pursue(BankAnswerLost())
 
     assert told == []
@@ -266,7 +266,7 @@ def test_notice__overtakes_the_answer__taken_and_the_answer_changes_nothing(
     stale = case.payout
     case.notice(booked(case.at))
 
-    payouts._take_answer(stale, ACCEPTED, at=case.at)
+    payouts.PURSUIT.take_answer(stale, ACCEPTED, at=case.at)
 
     assert case.payout.state == "booked"
     assert case.wallet == (30_000, 0)
@@ -282,7 +282,7 @@ def test_notice__of_another_bank__as_if_there_were_none(case: Case):
 
 
 @pytest.mark.parametrize("end", [REJECTED, NEVER_ARRIVED])
-def test_notice__contradicts_the_end__refused_and_nothing_changed(case: Case, end: PayoutStanding):
+def test_notice__contradicts_the_end__refused_and_nothing_changed(case: Case, end: BankStanding):
     case.pursue(BankAnswerLost())
     case.pursue(end)
 

@@ -75,7 +75,7 @@ def test_refund__with_a_listener__one_event_and_exactly_nine_statements(
 
     assert answer.status_code == 201
     assert len(sent) == 9, "\n".join(sent)
-    (event,) = OutboxDelivery.objects.all()
+    (event,) = OutboxDelivery.objects.filter(name=refunds.ORDER_REFUNDED)
     assert (event.name, event.payload["refund_id"], event.payload["amount_fen"]) == (
         "payments.order_refunded", answer.json()["id"], 300,
     )  # fmt: skip

@@ -14,7 +14,7 @@ import pytest
 from django.conf import settings
 from django.db import IntegrityError
 
-from payments import funding, payouts, proposals, queries
+from payments import funding, payouts, proposals, pursuit, queries
 from payments.merchants import merchant_account
 from payments.models import (
     CreditNotice,
@@ -109,7 +109,7 @@ def town(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Town:
     at = clock.now()
     windows.ensure_open(at=at)
     bank = StubBank()
-    monkeypatch.setattr(payouts, "partner_bank", lambda code: bank)
+    monkeypatch.setattr(pursuit, "partner_bank", lambda code: bank)
     system = make_bank()
     payers = [make_resident(index, at=at) for index in range(6)]
     for payer in payers:
@@ -384,7 +384,7 @@ def test_withdraw__many_at_once__never_more_than_there_is(town: Town):
 def test_sweep__many_at_once__each_payout_taken_by_one(town: Town, monkeypatch: pytest.MonkeyPatch):
     for payer in town.payers:
         withdraw(payer, 100, at=town.at)
-    due = town.at + payouts.UNSENT_AFTER
+    due = town.at + pursuit.UNSENT_AFTER
 
     together(4, lambda _: payouts.pursue_due(at=due))
 

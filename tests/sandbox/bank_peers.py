@@ -45,6 +45,13 @@ def order(**members: Any) -> dict[str, Any]:
     }
 
 
+def debit(**members: Any) -> dict[str, Any]:
+    """A debit of a card that is booked at once, unless told otherwise."""
+    asked = order(debit_id=str(uuid.uuid4()), purpose="payment", reference="V PASS P-17")
+    del asked["payout_id"]
+    return asked | members
+
+
 @dataclass
 class BankProcess:
     """The sandbox in a folder of its own, as a process that can be killed and started again."""
@@ -156,7 +163,8 @@ def takes_all(heard: Heard) -> Reply:
     """A V Pass that credits everything and takes every payout's outcome."""
     if heard.path.endswith("credit-notices"):
         return 200, {"notice_id": heard.members["notice_id"], "status": "credited"}
-    return 200, {name: heard.members[name] for name in ("payout_id", "status")}
+    named = ("payout_id", "debit_id", "status")
+    return 200, {name: heard.members[name] for name in named if name in heard.members}
 
 
 @dataclass

@@ -256,8 +256,10 @@ def test_kill__after_an_answer__nothing_forgotten(fresh: BankProcess):
     assert fresh.control(f"notices/{credit['id']}")[1]["outcome"] is None
     assert fresh.control("totals")[1] == {
         "payouts": {"booked": 1, "accepted": 1, "never_arrived": 1},
+        "debits": {},
         "notices": {"waiting": 1},
         "paid_out_fen": 25_000,
+        "debited_fen": 0,
         "credited_fen": 50_000,
         "returned_fen": 0,
         "balance_fen": 25_000,

@@ -44,6 +44,11 @@ LOGINS = {
         "key_id": "kiosk-1",
         "private_key_pem": signing.private_pem(signing.generate_ed25519()),
     },
+    "bus": {
+        "line": "1",
+        "key_id": "bus-1",
+        "private_key_pem": signing.private_pem(signing.generate_ed25519()),
+    },
 }
 
 

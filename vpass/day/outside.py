@@ -19,8 +19,9 @@ _ONE_TIME_CODE = re.compile(r"\b[0-9]{6}\b", re.ASCII)
 
 @dataclass(frozen=True)
 class Person:
-    """An invented person whom the register knows, with a phone number."""
+    """An invented person whom the register knows, with a phone number; `place` is theirs there."""
 
+    place: int
     real_name: str
     id_number: str
     phone: str
@@ -40,7 +41,7 @@ class Outside:
     def person(self, place: int) -> Person:
         """The person at this place of the crowd; raises Unexpected when there is none."""
         answer = self._ask("GET", f"/register/demo-people?from={place}&count=1")
-        return Person(**answer["people"][0])
+        return Person(place=place, **answer["people"][0])
 
     def message_ids(self, phone: str) -> set[str]:
         """The messages that have arrived at a phone."""
@@ -72,6 +73,11 @@ class Outside:
             yield
         finally:
             self._ask("DELETE", "/faults")
+
+    def demo_cards(self, place: int) -> dict[str, list[dict[str, Any]]]:
+        """The cards of the person at this place, by type: each with its `fields` and `card`."""
+        found: dict[str, list[dict[str, Any]]] = self._ask("GET", f"/issuers/demo-cards/{place}")
+        return found
 
     # The bank
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from vpass.common import signing
 from vpass.day.actors import Clerk, Kiosk, Phone
+from vpass.day.card_actors import Bus, CardWallet
 from vpass.day.memory import Memory
 from vpass.day.outside import Outside, Person
 from vpass.day.payment_actors import FinanceOfficer, Till, Wallet
@@ -38,6 +39,16 @@ class Money:
 
 
 @dataclass
+class Cards:
+    """The resident's card wallet and the bus; of each card bound, what its holder was shown."""
+
+    wallet: CardWallet
+    bus: Bus
+    shown: dict[str, Any] = field(default_factory=dict)  # by type
+    tapped: Any = None
+
+
+@dataclass
 class Day:
     """One day: the way to the program, the world outside, the actors, and what they hold."""
 
@@ -50,6 +61,7 @@ class Day:
     phone: Phone
     neighbours_phone: Phone
     money: Money
+    cards: Cards
     resident: Person | None = None
     neighbour: Person | None = None
     case_number: str = ""
@@ -123,6 +135,15 @@ def prepare(
                 _officer(transport, memory, days_own["finance"]["staff"][1]),
             ),
             office_enrolment_codes=days_own["finance"]["desk_enrolment_codes"],
+        ),
+        cards=Cards(
+            wallet=CardWallet(phone),
+            bus=Bus(
+                transport,
+                logins["bus"]["line"],
+                logins["bus"]["key_id"],
+                signing.load_ed25519_private(logins["bus"]["private_key_pem"]),
+            ),
         ),
     )
 

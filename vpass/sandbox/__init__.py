@@ -4,17 +4,18 @@ One process on 127.0.0.1 that plays the systems V Pass talks to, each at a path 
 written from its protocol page under `docs/` alone. It imports no app and not `vpass.common`, and
 signs with an independent library, so that a misreading on one side cannot hide on the other.
 
-Environment: `VPASS_SANDBOX_DIR` (required) holds `register_private.pem`, `bank_private.pem` and
-`vpass_public.pem`, and gets the bank's books, `bank.sqlite3`; `VPASS_SANDBOX_PORT` (default 0: any
+Environment: `VPASS_SANDBOX_DIR` (required) holds `register_private.pem`, `bank_private.pem`,
+`issuers_private.pem` and `vpass_public.pem`, and gets the bank's books, `bank.sqlite3`; `VPASS_SANDBOX_PORT` (default 0: any
 free one); `VPASS_URL`, where the bank sends its notices (without it they wait);
 `VPASS_SANDBOX_CALLER_KEY_ID` (default `vpass-1`), `VPASS_SANDBOX_REGISTER_KEY_ID` (default
-`register-1`), `VPASS_SANDBOX_BANK_KEY_ID` (default `bank-1`); `VPASS_SANDBOX_BANK_BOOKS_AFTER_S`
-(default 2: seconds from a payout's acceptance to its booking).
+`register-1`), `VPASS_SANDBOX_BANK_KEY_ID` (default `bank-1`),
+`VPASS_SANDBOX_ISSUERS_KEY_ID` (default `issuers-1`); `VPASS_SANDBOX_BANK_BOOKS_AFTER_S`
+(default 2: seconds from the acceptance of a payout or debit to its booking).
 When it is ready it prints one JSON line and writes the same to `<dir>/sandbox.json`:
-`{"url", "port", "pid", "register_url", "sms_url", "bank_url"}`. SIGTERM and SIGINT end it.
+`{"url", "port", "pid", "register_url", "sms_url", "bank_url", "issuers_url"}`. SIGTERM and SIGINT end it.
 
 Faults, from the same machine only: `POST /faults` with a JSON object of `site` ("register", "sms",
-"bank"; "bank_notices" with the modes of docs/bank-protocol.md), `mode`, and optionally `count` (requests spoiled, default 1), `seconds` (0 to 60) and `variant`;
+"bank", "issuers"; "bank_notices" with the modes of docs/bank-protocol.md), `mode`, and optionally `count` (requests spoiled, default 1), `seconds` (0 to 60) and `variant`;
 `GET /faults` lists what is still to come, `DELETE /faults` clears it. The modes:
 
 | mode | what the caller meets |

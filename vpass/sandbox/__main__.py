@@ -22,6 +22,8 @@ async def run(*, folder: Path, port: int, environ: Mapping[str, str]) -> None:
         register_private_pem=(folder / "register_private.pem").read_bytes(),
         bank_key_id=environ.get("VPASS_SANDBOX_BANK_KEY_ID", "bank-1"),
         bank_private_pem=(folder / "bank_private.pem").read_bytes(),
+        issuers_key_id=environ.get("VPASS_SANDBOX_ISSUERS_KEY_ID", "issuers-1"),
+        issuers_private_pem=(folder / "issuers_private.pem").read_bytes(),
         bank_books=folder / "bank.sqlite3",
         bank_books_after_s=float(environ.get("VPASS_SANDBOX_BANK_BOOKS_AFTER_S", "2")),
         vpass_url=environ.get("VPASS_URL", "").rstrip("/"),
@@ -48,6 +50,7 @@ async def run(*, folder: Path, port: int, environ: Mapping[str, str]) -> None:
                 "register_url": f"{url}/register",
                 "sms_url": f"{url}/sms",
                 "bank_url": f"{url}/bank",
+                "issuers_url": f"{url}/issuers",
             }
         )
         unfinished = note.with_suffix(".json.new")

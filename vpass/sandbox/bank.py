@@ -1,4 +1,4 @@
-"""The partner bank of docs/bank-protocol.md: pays out, answers inquiries, and tells of credits."""
+"""The partner bank of docs/bank-protocol.md: pays out, debits cards, answers, tells of credits."""
 
 import asyncio
 import hashlib
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from vpass.sandbox.bank_books import Books, Fate, NoSuchPage, Notice, OrderReused
+from vpass.sandbox.bank_books import Books, Fate, NoSuchPage, Notice, OrderReused, WorkKind
 from vpass.sandbox.bank_courier import ANSWER_WITHIN_S, Courier, Reply
 from vpass.sandbox.sites import Answer, Site, refusal
 
@@ -18,18 +18,33 @@ MAX_FEN = 999_999_999_999
 PAUSES_S = (1, 2, 5, 10, 30, 60)  # before the next attempt; the last for ever
 MAX_BOOKS_AFTER_S = 3600
 
-NOTICE_ROUTES = {"credit": "/api/bank/v1/credit-notices", "payout": "/api/bank/v1/payout-notices"}
+NOTICE_ROUTES = {kind: f"/api/bank/v1/{kind}-notices" for kind in ("credit", "payout", "debit")}
+WORK: Mapping[str, WorkKind] = {"/v1/payouts": "payout", "/v1/debits": "debit"}
 
 # By the last four characters of the account's token.
-FATES: Mapping[str, Fate] = {
-    "0000": Fate(at_once=True, reason="account_closed"),
-    "0001": Fate(at_once=False, reason="account_frozen"),
-    "0002": Fate(at_once=True),
+FATES: Mapping[WorkKind, Mapping[str, Fate]] = {
+    "payout": {
+        "0000": Fate(at_once=True, reason="account_closed"),
+        "0001": Fate(at_once=False, reason="account_frozen"),
+        "0002": Fate(at_once=True),
+    },
+    "debit": {
+        "0000": Fate(at_once=True, reason="account_closed"),
+        "0001": Fate(at_once=False, reason="account_frozen"),
+        "0003": Fate(at_once=True, reason="insufficient_funds"),
+        "0004": Fate(at_once=False),
+    },
 }
-BOOKED_LATER = Fate(at_once=False)
+OTHERWISE: Mapping[WorkKind, Fate] = {
+    "payout": Fate(at_once=False),
+    "debit": Fate(at_once=True),
+}
+PURPOSES: Mapping[WorkKind, tuple[str, str]] = {
+    "payout": ("withdrawal", "settlement"),
+    "debit": ("top_up", "payment"),
+}
 
 _ORDER = {
-    "payout_id",
     "account_token",
     "amount_fen",
     "currency",
@@ -50,7 +65,7 @@ class Bank(Site):
     """One bank with one account, V Pass's."""
 
     name = "bank"
-    routes = ("/v1/payouts", "/v1/inquiries", "/v1/statements")
+    routes = (*WORK, "/v1/inquiries", "/v1/statements")
     signs_answers = True
 
     def __init__(
@@ -67,12 +82,15 @@ class Bank(Site):
     # The protocol
 
     def answer(self, *, route: str, members: Mapping[str, Any]) -> Answer:
-        if route == "/v1/payouts":
-            return self._order(members)
+        if route in WORK:
+            return self._order(WORK[route], members)
         if route == "/v1/inquiries":
-            if members.keys() != {"payout_id"} or not _fits(_UUID, members["payout_id"]):
-                return refusal(400, "malformed")
-            return Answer(200, self._books.inquire(members["payout_id"]))
+            named = _named(members)
+            return (
+                refusal(400, "malformed")
+                if named is None
+                else Answer(200, self._books.inquire(*named))
+            )
         if members.keys() != {"business_date", "page"} or not _is_date(members["business_date"]):
             return refusal(400, "malformed")
         if not _is_whole(members["page"], most=10**9):
@@ -82,22 +100,23 @@ class Bank(Site):
         except NoSuchPage:
             return refusal(404, "not_found")
 
-    def _order(self, members: Mapping[str, Any]) -> Answer:
-        if not _is_order(members):
+    def _order(self, kind: WorkKind, members: Mapping[str, Any]) -> Answer:
+        if not _is_order(kind, members):
             return refusal(400, "malformed")
-        fate, at = FATES.get(members["account_token"][-4:], BOOKED_LATER), moment()
+        fate = FATES[kind].get(members["account_token"][-4:], OTHERWISE[kind])
+        at = moment()
         due_at = None if self._books_after_s is None else at + self._books_after_s
         try:
-            standing = self._books.order(members, fate=fate, due_at=due_at, at=at)
+            standing = self._books.order(kind, members, fate=fate, due_at=due_at, at=at)
         except OrderReused:
-            return refusal(409, "payout_id_reused")
+            return refusal(409, f"{kind}_id_reused")
         self._woken.set()
         return Answer(200, standing)
 
     # Its own work
 
     async def work(self) -> None:
-        """Decides payouts and sends notices as they fall due, until cancelled."""
+        """Decides payouts and debits, and sends notices as they fall due, until cancelled."""
         try:
             while True:
                 self._woken.clear()
@@ -160,7 +179,9 @@ class Bank(Site):
             case ("totals", None, None):
                 return self._books.totals()
             case ("payouts", str(), None):
-                return self._books.payout(which)
+                return self._books.work("payout", which)
+            case ("debits", str(), None):
+                return self._books.work("debit", which)
             case ("notices", str(), None):
                 return self._books.notice(which)
         raise LookupError(what)
@@ -190,14 +211,12 @@ class Bank(Site):
         return {**shown, "payer_account_token": notice["payer_account_token"]}
 
     def _decide(self, members: Mapping[str, Any]) -> int:
-        payout_id = members.get("payout_id")
-        if members.keys() - {"payout_id"} or ("payout_id" in members and payout_id is None):
+        named = _named(members)
+        if named is None and members:
             raise ValueError("members")
-        if payout_id is not None:
-            if not _fits(_UUID, payout_id):
-                raise ValueError("payout_id")
-            self._books.payout(payout_id)
-        decided = self._books.decide(payout_id, at=moment())
+        if named is not None:
+            self._books.work(*named)
+        decided = self._books.decide(*(named or ()), at=moment())
         self._woken.set()
         return decided
 
@@ -226,11 +245,11 @@ def _outcome(notice: Notice, reply: Reply) -> str | None:
     members = reply.members
     if members is None:
         return None
-    name = "notice_id" if notice.kind == "credit" else "payout_id"
+    name = "notice_id" if notice.kind == "credit" else f"{notice.kind}_id"
     status, reason = members.get("status"), members.get("reason")
     if members.get(name) != notice.id or members.keys() - {"reason"} != {name, "status"}:
         return None
-    if notice.kind == "payout":
+    if notice.kind != "credit":
         is_echo = status == json.loads(notice.body)["status"] and "reason" not in members
         return str(status) if is_echo else None
     if status == "credited" and "reason" not in members:
@@ -238,14 +257,22 @@ def _outcome(notice: Notice, reply: Reply) -> str | None:
     return "returned" if status == "returned" and isinstance(reason, str) else None
 
 
-def _is_order(members: Mapping[str, Any]) -> bool:
+def _named(members: Mapping[str, Any]) -> tuple[WorkKind, str] | None:
+    """The work whose identifier is the one member, or None."""
+    for kind in WORK.values():
+        if members.keys() == {f"{kind}_id"} and _fits(_UUID, members[f"{kind}_id"]):
+            return kind, members[f"{kind}_id"]
+    return None
+
+
+def _is_order(kind: WorkKind, members: Mapping[str, Any]) -> bool:
     return (
-        members.keys() == _ORDER
-        and _fits(_UUID, members["payout_id"])
+        members.keys() == _ORDER | {f"{kind}_id"}
+        and _fits(_UUID, members[f"{kind}_id"])
         and _fits(_TOKEN, members["account_token"])
         and _is_whole(members["amount_fen"], most=MAX_FEN)
         and members["currency"] == "CNY"
-        and members["purpose"] in ("withdrawal", "settlement")
+        and members["purpose"] in PURPOSES[kind]
         and _fits(_REFERENCE, members["reference"])
         and _is_date(members["business_date"])
     )

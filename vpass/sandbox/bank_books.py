@@ -1,4 +1,4 @@
-"""Keeps the books of the sandbox's bank: payouts, entries of the account, unanswered notices.
+"""Keeps the books of the sandbox's bank: payouts, debits, entries of the account, open notices.
 
 One SQLite file. Every method is one transaction, on the disk before the method returns, so that
 what the bank has said survives `kill -9` and a loss of power. Moments are seconds since 1970.
@@ -18,12 +18,14 @@ from vpass.sandbox.faults import json_bytes
 ENTRIES_A_PAGE = 100
 CITY_OFFSET = timedelta(hours=8)  # Asia/Shanghai has no summer time
 
-NoticeKind = Literal["credit", "payout"]
+WorkKind = Literal["payout", "debit"]
+NoticeKind = Literal["credit", "payout", "debit"]
 
 _TABLES = """
-CREATE TABLE IF NOT EXISTS payout (
+CREATE TABLE IF NOT EXISTS work (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
-    payout_id TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL CHECK (kind IN ('payout', 'debit')),
+    id TEXT NOT NULL,             -- its payout_id or debit_id
     content BLOB,                 -- the order; null for one that never arrived
     status TEXT NOT NULL CHECK (status IN ('accepted', 'booked', 'rejected', 'never_arrived')),
     reason TEXT,                  -- of the rejection, also of one that is still to come
@@ -31,23 +33,25 @@ CREATE TABLE IF NOT EXISTS payout (
     bank_reference TEXT,
     booked_at TEXT,
     due_at REAL,                  -- when an accepted one is to be decided; null: when told
-    orders INTEGER NOT NULL       -- how often it was ordered
+    orders INTEGER NOT NULL,      -- how often it was ordered
+    UNIQUE (kind, id)
 );
 CREATE TABLE IF NOT EXISTS entry (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     business_date TEXT NOT NULL,
     kind TEXT NOT NULL CHECK (kind IN ('credit', 'debit')),
     amount_fen INTEGER NOT NULL CHECK (amount_fen > 0),
-    payout_id TEXT UNIQUE,
+    payout_id TEXT UNIQUE CHECK (kind = 'debit' OR payout_id IS NULL),
+    debit_id TEXT UNIQUE CHECK (kind = 'credit' OR debit_id IS NULL),
     notice_id TEXT,
     booked_at TEXT NOT NULL,
     UNIQUE (notice_id, kind),
-    CHECK ((payout_id IS NULL) <> (notice_id IS NULL))
+    CHECK ((payout_id IS NULL) + (debit_id IS NULL) + (notice_id IS NULL) = 2)
 );
 CREATE INDEX IF NOT EXISTS entry_date ON entry (business_date, number);
 CREATE TABLE IF NOT EXISTS notice (
-    id TEXT PRIMARY KEY,          -- its notice_id, or the payout_id
-    kind TEXT NOT NULL CHECK (kind IN ('credit', 'payout')),
+    id TEXT PRIMARY KEY,          -- its notice_id, or the payout_id or debit_id
+    kind TEXT NOT NULL CHECK (kind IN ('credit', 'payout', 'debit')),
     body BLOB NOT NULL,           -- the same bytes in every repeat
     attempts INTEGER NOT NULL DEFAULT 0,
     last_status INTEGER NOT NULL DEFAULT 0,
@@ -59,7 +63,7 @@ CREATE INDEX IF NOT EXISTS notice_waiting ON notice (next_at) WHERE outcome IS N
 
 
 class OrderReused(Exception):
-    """Another order has this payout_id."""
+    """Another order has this payout_id or debit_id."""
 
 
 class NoSuchPage(Exception):
@@ -99,66 +103,78 @@ class Books:
     def close(self) -> None:
         self._connection.close()
 
-    # Payouts
+    # Payouts and debits
 
     def order(
-        self, members: Mapping[str, Any], *, fate: Fate, due_at: float | None, at: float
+        self,
+        kind: WorkKind,
+        members: Mapping[str, Any],
+        *,
+        fate: Fate,
+        due_at: float | None,
+        at: float,
     ) -> dict[str, Any]:
-        """How the payout stands, after taking the order if it is new; raises OrderReused."""
-        payout_id, content = members["payout_id"], json.dumps(members, sort_keys=True).encode()
+        """How the work stands, after taking the order if it is new; raises OrderReused."""
+        id_, content = members[f"{kind}_id"], json.dumps(members, sort_keys=True).encode()
         with self._transaction() as connection:
-            known = self._payout(payout_id)
+            known = self._work(kind, id_)
             if known is not None:
                 if known["content"] not in (None, content):
                     raise OrderReused
                 connection.execute(
-                    "UPDATE payout SET orders = orders + 1 WHERE payout_id = ?", [payout_id]
+                    "UPDATE work SET orders = orders + 1 WHERE kind = ? AND id = ?", [kind, id_]
                 )
                 return _standing(known)
             number = connection.execute(
-                "INSERT INTO payout"
-                " (payout_id, content, status, reason, amount_fen, due_at, orders)"
-                " VALUES (?, ?, 'accepted', ?, ?, ?, 1)",
-                [payout_id, content, fate.reason, members["amount_fen"], due_at],
+                "INSERT INTO work (kind, id, content, status, reason, amount_fen, due_at, orders)"
+                " VALUES (?, ?, ?, 'accepted', ?, ?, ?, 1)",
+                [kind, id_, content, fate.reason, members["amount_fen"], due_at],
             ).lastrowid
             connection.execute(
-                "UPDATE payout SET bank_reference = ? WHERE payout_id = ?",
-                [f"SB{_city_date(at).replace('-', '')}{number:08d}", payout_id],
+                "UPDATE work SET bank_reference = ? WHERE number = ?",
+                [f"SB{_city_date(at).replace('-', '')}{number:08d}", number],
             )
             if fate.at_once:
-                self._decide(payout_id, at=at)
-            return self._standing_of(payout_id)
+                self._decide(kind, id_, at=at)
+            return self._standing_of(kind, id_)
 
-    def inquire(self, payout_id: str) -> dict[str, Any]:
-        """How the payout stands; one that is unknown is dead from now on."""
+    def inquire(self, kind: WorkKind, id_: str) -> dict[str, Any]:
+        """How the work stands; one that is unknown is dead from now on."""
         with self._transaction() as connection:
             connection.execute(
-                "INSERT INTO payout (payout_id, status, orders) VALUES (?, 'never_arrived', 0)"
-                " ON CONFLICT (payout_id) DO NOTHING",
-                [payout_id],
+                "INSERT INTO work (kind, id, status, orders) VALUES (?, ?, 'never_arrived', 0)"
+                " ON CONFLICT (kind, id) DO NOTHING",
+                [kind, id_],
             )
-            return self._standing_of(payout_id)
+            return self._standing_of(kind, id_)
 
-    def decide(self, payout_id: str | None = None, *, at: float, only_due: bool = False) -> int:
-        """Books or rejects accepted payouts, all or one, and prepares their notices; how many."""
+    def decide(
+        self,
+        kind: WorkKind | None = None,
+        id_: str | None = None,
+        *,
+        at: float,
+        only_due: bool = False,
+    ) -> int:
+        """Books or rejects accepted work, all or one, and prepares its notices; how many."""
         with self._transaction() as connection:
             rows = connection.execute(
-                "SELECT payout_id FROM payout WHERE status = 'accepted'"
-                " AND (?1 IS NULL OR payout_id = ?1) AND (NOT ?2 OR due_at <= ?3) ORDER BY number",
-                [payout_id, only_due, at],
+                "SELECT kind, id FROM work WHERE status = 'accepted'"
+                " AND (?1 IS NULL OR (kind = ?1 AND id = ?2))"
+                " AND (NOT ?3 OR due_at <= ?4) ORDER BY number",
+                [kind, id_, only_due, at],
             ).fetchall()
             for row in rows:
-                self._decide(row["payout_id"], at=at)
-                self._add_notice(
-                    "payout", row["payout_id"], self._standing_of(row["payout_id"]), at=at
-                )
+                self._decide(row["kind"], row["id"], at=at)
+                standing = self._standing_of(row["kind"], row["id"])
+                self._add_notice(row["kind"], row["id"], standing, at=at)
             return len(rows)
 
-    def payout(self, payout_id: str) -> dict[str, Any]:
+    def work(self, kind: WorkKind, id_: str) -> dict[str, Any]:
         """How it stands, without an inquiry's effect; raises LookupError."""
-        row = self._payout(payout_id)
+        row = self._work(kind, id_)
         if row is None:
-            raise LookupError(payout_id)
+            raise LookupError(id_)
         return _standing(row) | {"amount_fen": row["amount_fen"], "orders": row["orders"]}
 
     # Credits and notices
@@ -167,9 +183,7 @@ class Books:
         """Books money that came in, and prepares its notice of these `members` and `booked_at`."""
         notice_id = members["notice_id"]
         with self._transaction():
-            self._add_entry(
-                "credit", members["amount_fen"], payout_id=None, notice_id=notice_id, at=at
-            )
+            self._add_entry("credit", members["amount_fen"], notice_id=notice_id, at=at)
             self._add_notice("credit", notice_id, {**members, "booked_at": _utc(at)}, at=at)
         return self.notice(notice_id)
 
@@ -204,7 +218,7 @@ class Books:
             ).rowcount
             if changed and outcome == "returned":
                 amount_fen = json.loads(notice.body)["amount_fen"]
-                self._add_entry("debit", amount_fen, payout_id=None, notice_id=notice.id, at=at)
+                self._add_entry("debit", amount_fen, notice_id=notice.id, at=at)
 
     def notice(self, notice_id: str) -> dict[str, Any]:
         """How far a notice is; raises LookupError."""
@@ -219,7 +233,7 @@ class Books:
         """When there is something to decide or to send, or None."""
         (moment,) = self._connection.execute(
             "SELECT min(moment) FROM ("
-            " SELECT min(due_at) AS moment FROM payout WHERE status = 'accepted' UNION ALL"
+            " SELECT min(due_at) AS moment FROM work WHERE status = 'accepted' UNION ALL"
             " SELECT min(next_at) FROM notice WHERE outcome IS NULL)"
         ).fetchone()
         return moment if moment is None else float(moment)
@@ -255,23 +269,31 @@ class Books:
 
     def totals(self) -> dict[str, Any]:
         """Counts and sums over everything, for those who look for lost money."""
-        payouts = self._connection.execute("SELECT status, count(*) FROM payout GROUP BY status")
+        by_status: dict[str, dict[str, int]] = {"payout": {}, "debit": {}}
+        for kind, status, count in self._connection.execute(
+            "SELECT kind, status, count(*) FROM work GROUP BY kind, status"
+        ):
+            by_status[kind][status] = count
         notices = self._connection.execute(
             "SELECT coalesce(outcome, 'waiting'), count(*) FROM notice GROUP BY 1"
         )
-        paid_out_fen, credited_fen, returned_fen = self._connection.execute(
+        paid_out_fen, debited_fen, credited_fen, returned_fen = self._connection.execute(
             "SELECT coalesce(sum(amount_fen) FILTER (WHERE payout_id IS NOT NULL), 0),"
-            " coalesce(sum(amount_fen) FILTER (WHERE kind = 'credit'), 0),"
+            " coalesce(sum(amount_fen) FILTER (WHERE debit_id IS NOT NULL), 0),"
+            " coalesce(sum(amount_fen) FILTER (WHERE kind = 'credit' AND notice_id IS NOT NULL),"
+            "  0),"
             " coalesce(sum(amount_fen) FILTER (WHERE kind = 'debit' AND notice_id IS NOT NULL), 0)"
             " FROM entry"
         ).fetchone()
         return {
-            "payouts": dict(tuple(row) for row in payouts),
+            "payouts": by_status["payout"],
+            "debits": by_status["debit"],
             "notices": dict(tuple(row) for row in notices),
             "paid_out_fen": paid_out_fen,
+            "debited_fen": debited_fen,
             "credited_fen": credited_fen,
             "returned_fen": returned_fen,
-            "balance_fen": credited_fen - returned_fen - paid_out_fen,
+            "balance_fen": credited_fen + debited_fen - returned_fen - paid_out_fen,
         }
 
     # Parts
@@ -286,35 +308,44 @@ class Books:
             raise
         self._connection.execute("COMMIT")
 
-    def _payout(self, payout_id: str) -> sqlite3.Row | None:
+    def _work(self, kind: WorkKind, id_: str) -> sqlite3.Row | None:
         row: sqlite3.Row | None = self._connection.execute(
-            "SELECT * FROM payout WHERE payout_id = ?", [payout_id]
+            "SELECT * FROM work WHERE kind = ? AND id = ?", [kind, id_]
         ).fetchone()
         return row
 
-    def _standing_of(self, payout_id: str) -> dict[str, Any]:
-        row = self._payout(payout_id)
+    def _standing_of(self, kind: WorkKind, id_: str) -> dict[str, Any]:
+        row = self._work(kind, id_)
         if row is None:
-            raise LookupError(payout_id)
+            raise LookupError(id_)
         return _standing(row)
 
-    def _decide(self, payout_id: str, *, at: float) -> None:
+    def _decide(self, kind: WorkKind, id_: str, *, at: float) -> None:
         self._connection.execute(
-            "UPDATE payout SET status = iif(reason IS NULL, 'booked', 'rejected'),"
-            " booked_at = iif(reason IS NULL, ?, NULL) WHERE payout_id = ?",
-            [_utc(at), payout_id],
+            "UPDATE work SET status = iif(reason IS NULL, 'booked', 'rejected'),"
+            " booked_at = iif(reason IS NULL, ?, NULL) WHERE kind = ? AND id = ?",
+            [_utc(at), kind, id_],
         )
-        row = self._payout(payout_id)
+        row = self._work(kind, id_)
         if row is not None and row["status"] == "booked":
-            self._add_entry("debit", row["amount_fen"], payout_id=payout_id, notice_id=None, at=at)
+            side = "debit" if kind == "payout" else "credit"
+            self._add_entry(side, row["amount_fen"], at=at, **{f"{kind}_id": id_})
 
     def _add_entry(
-        self, kind: str, amount_fen: int, *, payout_id: str | None, notice_id: str | None, at: float
+        self,
+        kind: str,
+        amount_fen: int,
+        *,
+        payout_id: str | None = None,
+        debit_id: str | None = None,
+        notice_id: str | None = None,
+        at: float,
     ) -> None:
         self._connection.execute(
-            "INSERT INTO entry (business_date, kind, amount_fen, payout_id, notice_id, booked_at)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
-            [_city_date(at), kind, amount_fen, payout_id, notice_id, _utc(at)],
+            "INSERT INTO entry"
+            " (business_date, kind, amount_fen, payout_id, debit_id, notice_id, booked_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [_city_date(at), kind, amount_fen, payout_id, debit_id, notice_id, _utc(at)],
         )
 
     def _add_notice(
@@ -333,11 +364,12 @@ def _standing(row: sqlite3.Row) -> dict[str, Any]:
         "rejected": ("reason",),
         "never_arrived": (),
     }[row["status"]]
-    return {"payout_id": row["payout_id"], "status": row["status"], **{n: row[n] for n in names}}
+    named = {f"{row['kind']}_id": row["id"], "status": row["status"]}
+    return named | {name: row[name] for name in names}
 
 
 def _entry(row: sqlite3.Row) -> dict[str, Any]:
-    name = "payout_id" if row["payout_id"] is not None else "notice_id"
+    name = next(n for n in ("payout_id", "debit_id", "notice_id") if row[n] is not None)
     return {
         "entry_id": f"E{row['number']:012d}",
         "kind": row["kind"],

@@ -15,6 +15,7 @@ from vpass.sandbox.bank import Bank
 from vpass.sandbox.bank_books import Books
 from vpass.sandbox.bank_courier import Courier
 from vpass.sandbox.faults import Fault, Switch, json_bytes
+from vpass.sandbox.issuers import Issuers
 from vpass.sandbox.register import Register
 from vpass.sandbox.signatures import Question, SignatureRefused, Signatures
 from vpass.sandbox.sites import MAX_BODY_BYTES, Answer, Site, read_object, refusal
@@ -189,12 +190,14 @@ class Sandbox:
         register_private_pem: bytes,
         bank_key_id: str,
         bank_private_pem: bytes,
+        issuers_key_id: str,
+        issuers_private_pem: bytes,
         bank_books: Path,
         bank_books_after_s: float,
         vpass_url: str,
     ) -> None:
         self.switch = Switch(
-            sites=frozenset({"register", "sms", "bank", "bank_notices"}),
+            sites=frozenset({"register", "sms", "bank", "bank_notices", "issuers"}),
             modes_of={"bank_notices": faults.NOTICE_MODES},
         )
 
@@ -213,6 +216,7 @@ class Sandbox:
         # The gateway signs nothing; it only checks.
         of_sms = signatures("sms", key_id=register_key_id, private_pem=register_private_pem)
         of_bank = signatures("bank", key_id=bank_key_id, private_pem=bank_private_pem)
+        of_issuers = signatures("issuer", key_id=issuers_key_id, private_pem=issuers_private_pem)
         self.register = Register()
         self.sms = Sms()
         self.bank = Bank(
@@ -221,10 +225,12 @@ class Sandbox:
             books_after_s=bank_books_after_s,
             vpass_url=vpass_url,
         )
+        self.issuers = Issuers()
         sites: tuple[tuple[Site, Signatures], ...] = (
             (self.register, of_register),
             (self.sms, of_sms),
             (self.bank, of_bank),
+            (self.issuers, of_issuers),
         )
         self.exchanges = [
             Exchange(site=site, signatures=with_keys, switch=self.switch)
@@ -243,6 +249,8 @@ class Sandbox:
         app.router.add_get("/bank/control/{what}", self._bank_control)
         app.router.add_get("/bank/control/{what}/{which}", self._bank_control)
         app.router.add_post("/bank/control/{what}", self._bank_control)
+        app.router.add_get("/issuers/demo-cards/{place:[0-9]{1,5}}", self._demo_cards)
+        app.router.add_get("/issuers/journal", self._issuers_journal)
         app.cleanup_ctx.append(self._bank_at_work)
         app.router.add_get("/faults", self._faults)
         app.router.add_post("/faults", self._add_fault)
@@ -271,6 +279,17 @@ class Sandbox:
     async def _inbox(self, request: web.Request) -> web.Response:
         _only_from_here(request)
         return _json({"items": self.sms.inbox(request.match_info["number"])})
+
+    async def _demo_cards(self, request: web.Request) -> web.Response:
+        _only_from_here(request)
+        try:
+            return _json(self.issuers.demo_cards(int(request.match_info["place"])))
+        except LookupError:
+            return _json({"error": "not_found"}, status=404)
+
+    async def _issuers_journal(self, request: web.Request) -> web.Response:
+        _only_from_here(request)
+        return _json(self.issuers.journal())
 
     async def _bank_control(self, request: web.Request) -> web.Response:
         _only_from_here(request)

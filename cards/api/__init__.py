@@ -1,0 +1,1 @@
+"""The doors of the wallet, one file for each audience."""

@@ -1,0 +1,40 @@
+"""The ledger accounts of banks and residents, and the one way in which a wallet gets money."""
+
+import uuid
+from datetime import datetime
+
+from payments import ledger
+from payments.ledger import Leg
+from payments.models import Bank
+from vpass.common import outbox
+
+WALLET_CREDITED = "payments.wallet_credited"
+
+
+def bank_account(bank: Bank) -> int:
+    """The ledger account of what a bank holds for us: negative by that much, without a floor."""
+    return ledger.open_account(kind="bank", owner=str(bank.organisation_id), floor_fen=None)
+
+
+def resident_account(resident_id: uuid.UUID) -> int:
+    """The ledger account of a resident's wallet; it never falls below zero."""
+    return ledger.open_account(kind="resident", owner=str(resident_id), floor_fen=0)
+
+
+def credit_wallet(
+    *,
+    resident_id: uuid.UUID,
+    bank: Bank,
+    amount_fen: int,
+    caller: str,
+    key: str,
+    event_at: datetime,
+    at: datetime,
+) -> None:
+    """Put money that a bank holds for us into a wallet and tell of it, in the caller's transaction.
+
+    `caller` and `key` name the posting for ever, `event_at` is when the bank booked.
+    """
+    leg = Leg(debit=bank_account(bank), credit=resident_account(resident_id), amount_fen=amount_fen)
+    ledger.post(kind="top_up", caller=caller, key=key, legs=[leg], event_at=event_at, at=at)
+    outbox.publish(WALLET_CREDITED, {"resident": resident_id, "amount_fen": amount_fen}, at=at)

@@ -1,0 +1,49 @@
+"""Moves the money of a captured order to its merchant, and tells of it."""
+
+from datetime import datetime
+
+from payments import ledger
+from payments.ledger import InsufficientFunds, Leg
+from payments.models import Order
+from payments.queries import Parties
+from vpass.common import outbox
+
+ORDER_CAPTURED = "payments.order_captured"
+
+
+def capture_order(
+    order: Order,
+    parties: Parties,
+    *,
+    from_bank: int | None = None,
+    event_at: datetime | None = None,
+    at: datetime,
+) -> None:
+    """Move what a captured order says from payer to merchant and tell of it, within the caller's
+    transaction.
+
+    With `from_bank`, the account of a bank which has booked it from the payer's card, the money
+    comes from there, through the payer's wallet; `event_at` is then when. Raises
+    InsufficientFunds.
+    """
+    if parties.payer_account is None or parties.merchant_account is None:
+        raise InsufficientFunds  # a wallet into which nothing was ever put
+    legs = [Leg(parties.payer_account, parties.merchant_account, order.captured_fen)]
+    if from_bank is not None:
+        legs.insert(0, Leg(from_bank, parties.payer_account, order.captured_fen))
+    ledger.post(
+        kind="payment",
+        caller=f"order:{order.id}",
+        key="capture",
+        legs=legs,
+        order_id=order.id,
+        event_at=event_at or at,
+        at=at,
+    )
+    event = {
+        "order_id": order.id,
+        "merchant_id": order.merchant_id,
+        "payer_id": order.payer_id,
+        "amount_fen": order.captured_fen,
+    }
+    outbox.publish(ORDER_CAPTURED, event, at=at)

@@ -1,0 +1,84 @@
+"""Knows what a resident pays with at a till: the balance of the wallet, or a bound bank card."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import connection, transaction
+
+from cards import wallet
+from cards.wallet import CardNotUsable, PayableCard
+from payments.models import PaymentSource
+from vpass.common.errors import Conflict, NotFound
+
+# One statement decides who was first: it changes the choice that was seen, and no other.
+_CHOOSE = """
+INSERT INTO payments_paymentsource AS s (resident_id, card_id, version)
+SELECT %(resident)s, %(card)s, 1 WHERE %(seen)s = 0
+    OR EXISTS (SELECT FROM payments_paymentsource WHERE resident_id = %(resident)s)
+ON CONFLICT (resident_id) DO UPDATE SET card_id = EXCLUDED.card_id, version = s.version + 1
+    WHERE s.version = %(seen)s
+RETURNING version
+"""
+
+
+class SourceChanged(Conflict):
+    """Another choice was made since the one this replaces."""
+
+    code = "payment_source.changed"
+    title_zh = "付款方式已被更改，请刷新后再选"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What pays: a card, or without one the balance. `version` counts the choices, from 0."""
+
+    card_id: uuid.UUID | None
+    last4: str | None
+    version: int
+
+
+def source_of(*, resident_id: uuid.UUID) -> Source:
+    """Return what the resident pays with; the balance until something else was chosen."""
+    found = PaymentSource.objects.select_related("card").filter(resident_id=resident_id).first()
+    if found is None:
+        return Source(card_id=None, last4=None, version=0)
+    return Source(
+        card_id=found.card_id,
+        last4=None if found.card is None else found.card.last4,
+        version=found.version,
+    )
+
+
+def choose_source(
+    *, resident_id: uuid.UUID, card_id: uuid.UUID | None, version: int, at: datetime
+) -> Source:
+    """Pay with this card from now on, or with the balance, in place of the choice `version`.
+
+    The same again, as after a lost answer, changes nothing and is answered alike; a late one never
+    undoes a newer choice. Raises NotFound for another's card, CardNotUsable, SourceChanged.
+    """
+    with transaction.atomic():
+        card = None
+        if card_id is not None:
+            card = wallet.payable_card(resident_id=resident_id, card_id=card_id)
+        with connection.cursor() as cursor:
+            cursor.execute(_CHOOSE, {"resident": resident_id, "card": card_id, "seen": version})
+            is_chosen = cursor.fetchone() is not None
+        now = source_of(resident_id=resident_id)
+        if not is_chosen and (now.card_id, now.version) != (card_id, version + 1):
+            raise SourceChanged(version=now.version)
+    return Source(card_id=card_id, last4=None if card is None else card.last4, version=version + 1)
+
+
+def card_to_pay(*, resident_id: uuid.UUID, card_id: uuid.UUID | None) -> PayableCard | None:
+    """Return the chosen card, which cannot be frozen before we commit; None: the balance pays.
+
+    Raises CardNotUsable, also for a card that is gone.
+    """
+    if card_id is None:
+        return None
+    try:
+        return wallet.payable_card(resident_id=resident_id, card_id=card_id)
+    except NotFound as error:
+        raise CardNotUsable(reason="card.unknown") from error
