@@ -42,6 +42,7 @@ INSTALLED_APPS = [
     "cards",
     "payments",
     "services",
+    "services.iot",
 ]
 
 MIDDLEWARE = [
@@ -117,6 +118,12 @@ BANK_NEXT_PUBLIC_KEY_PEM = SECRETS.bank_next_public_key_pem
 
 # Payments of up to ¥1,000 need no word of the payer's beyond the code itself.
 NO_CONFIRMATION_FEN = int(os.environ.get("NO_CONFIRMATION_FEN", "100000"))
+
+# What the IoT platforms push is spread over so many shards, each drained by one at a time.
+IOT_SHARDS = 4
+
+# A stay in a parking bay is charged this long after its end: readings may be late until then.
+PARKING_SETTLE_AFTER_S = int(os.environ.get("PARKING_SETTLE_AFTER_S", "120"))
 
 # People who work with it
 AUTH_PASSWORD_VALIDATORS = [

@@ -5,6 +5,8 @@ from django.urls import path
 from identity.api import counter, public, resident, terminal
 from payments.api import bank, charges, finance, merchant, withdrawals
 from payments.api import resident as money
+from services.iot.api import platform
+from services.iot.api import resident as iot
 from vpass import pages
 from vpass.common import health
 from vpass.common.api import problems
@@ -20,6 +22,7 @@ _TERMINAL = "api/terminal/v1/"
 _MERCHANT = "api/merchant/v1/"
 _BANK = "api/bank/v1/"
 _FINANCE = "api/finance/v1/"
+_PLATFORM = "api/platform/v1/"
 
 urlpatterns = [
     # Pages
@@ -53,6 +56,9 @@ urlpatterns = [
     path(f"{_RESIDENT}withdrawals", withdrawals.Withdrawals.as_view()),
     path(f"{_RESIDENT}withdrawals/<uuid:withdrawal_id>", withdrawals.Withdrawal.as_view()),
     path(f"{_RESIDENT}funding-sources", withdrawals.FundingSources.as_view()),
+    path(f"{_RESIDENT}parking/claims", iot.ParkingClaims.as_view()),
+    path(f"{_RESIDENT}parking/sessions", iot.ParkingSessions.as_view()),
+    path(f"{_RESIDENT}parking/sessions/<uuid:session_id>", iot.OneParkingSession.as_view()),
     # Counters
     path(f"{_COUNTER}desk-keys", counter.DeskKeys.as_view()),
     path(f"{_COUNTER}sessions", counter.Sessions.as_view()),
@@ -70,6 +76,8 @@ urlpatterns = [
     # Banks
     path(f"{_BANK}credit-notices", bank.CreditNotices.as_view()),
     path(f"{_BANK}payout-notices", bank.PayoutNotices.as_view()),
+    # IoT platforms
+    path(f"{_PLATFORM}push/<slug:source>/<slug:secret>", platform.Pushes.as_view()),
     # Accountants
     path(f"{_FINANCE}windows", finance.Windows.as_view()),
     path(f"{_FINANCE}windows/<int:window_id>", finance.OneWindow.as_view()),

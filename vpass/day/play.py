@@ -9,6 +9,7 @@ from typing import Any
 
 from vpass.common import signing
 from vpass.day.actors import Clerk, Kiosk, Phone
+from vpass.day.iot_actors import Driver, Parking
 from vpass.day.memory import Memory
 from vpass.day.outside import Outside, Person
 from vpass.day.payment_actors import FinanceOfficer, Till, Wallet
@@ -50,6 +51,7 @@ class Day:
     phone: Phone
     neighbours_phone: Phone
     money: Money
+    parking: Parking
     resident: Person | None = None
     neighbour: Person | None = None
     case_number: str = ""
@@ -124,6 +126,7 @@ def prepare(
             ),
             office_enrolment_codes=days_own["finance"]["desk_enrolment_codes"],
         ),
+        parking=Parking(driver=Driver(phone)),
     )
 
 
