@@ -27,7 +27,7 @@ from vpass.common.api.problems import is_passing
 from vpass.common.observability import log
 
 BATCH = 2_000
-_LOCK_CLASS = 22098
+LOCK_CLASS = 22098
 
 _TAKE = """
 DELETE FROM iot_inbox WHERE shard = %(shard)s AND id = ANY (ARRAY(
@@ -116,7 +116,7 @@ def drain(*, shard: int, at: datetime, limit: int = BATCH) -> int:
 
 def _take(shard: int, limit: int) -> list[_Row]:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [_LOCK_CLASS, shard])
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [LOCK_CLASS, shard])
         if not cursor.fetchone()[0]:
             return []
         cursor.execute(_TAKE, {"shard": shard, "limit": limit})

@@ -48,13 +48,13 @@ class IotPlatform:
 
     async def _push(self, body: bytes) -> dict[str, int]:
         """Pushes one message until it is answered 200 or dropped; its last status (0: none)."""
-        status = 0
-        for attempt, pause_s in enumerate((*PAUSES_S, None), 1):
+        attempts = 0
+        while True:
             status = await self._post(body)
-            if status == 200 or pause_s is None:
-                break
-            await asyncio.sleep(pause_s)
-        return {"status": status, "attempts": attempt}
+            attempts += 1
+            if status == 200 or attempts > len(PAUSES_S):
+                return {"status": status, "attempts": attempts}
+            await asyncio.sleep(PAUSES_S[attempts - 1])
 
     async def _post(self, body: bytes) -> int:
         limits = aiohttp.ClientTimeout(total=ANSWER_WITHIN_S)
