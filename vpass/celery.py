@@ -27,6 +27,9 @@ QUEUES = {
     "payments.tasks.expire_due_orders": "events",
     "payments.tasks.expire_holds": "housekeeping",
     "payments.tasks.prove_ledger": "housekeeping",
+    "services.iot.tasks.drain": "iot",
+    "services.iot.tasks.settle_parking": "events",
+    "services.iot.tasks.keep_days": "housekeeping",
 }
 
 SCHEDULE: dict[str, dict[str, Any]] = {
@@ -44,6 +47,16 @@ SCHEDULE: dict[str, dict[str, Any]] = {
         "task": "payments.tasks.prove_ledger",
         "schedule": crontab(minute="0", hour="19"),
     },
+    **{
+        f"drain-iot-{shard}": {
+            "task": "services.iot.tasks.drain",
+            "schedule": 2.0,
+            "kwargs": {"shard": shard},
+        }
+        for shard in range(settings.IOT_SHARDS)
+    },
+    "settle-parking": {"task": "services.iot.tasks.settle_parking", "schedule": 10.0},
+    "keep-days-of-events": {"task": "services.iot.tasks.keep_days", "schedule": 3600.0},
 }
 
 
@@ -84,7 +97,7 @@ app.conf.update(
         "health_check_interval": 15,
     },
 )
-app.autodiscover_tasks(["vpass.common", "identity", "payments"])
+app.autodiscover_tasks(["vpass.common", "identity", "payments", "services.iot"])
 
 
 @setup_logging.connect

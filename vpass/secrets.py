@@ -14,7 +14,7 @@ import secrets
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ _SANDBOX_KEYS = {"register_public_key_pem", "bank_public_key_pem", "issuers_publ
 # A site names its issuers, with a key each, in ISSUERS.
 _NEEDED_KEYS = _SANDBOX_KEYS - {"issuers_public_key_pem"}
 
+_IOT_SOURCE = re.compile(r"([a-z0-9-]{1,32}):([a-z]{1,32}):([A-Za-z0-9_-]{32,128})", re.ASCII)
 _SEALING_KEY = re.compile(r"([0-9a-f]{8}):([A-Za-z0-9+/]{43}=)", re.ASCII)
 
 
@@ -50,6 +51,7 @@ class Secrets:
     `register_public_key_pem` and `bank_public_key_pem` are public, and stand here because they are
     made together with the rest; `bank_next_public_key_pem` is "" unless the bank changes its key,
     and `issuers_public_key_pem`, of the sandbox's issuers, is "" where a site names its own.
+    `iot_sources` has the dialect and the secret of each IoT platform that pushes to us, by name.
     """
 
     django_secret_key: str
@@ -64,6 +66,7 @@ class Secrets:
     bank_public_key_pem: str
     bank_next_public_key_pem: str = ""
     issuers_public_key_pem: str = ""
+    iot_sources: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"<Secrets, sealing with {self.sealing_key_id}>"
@@ -86,12 +89,25 @@ def load(environ: Mapping[str, str], state_dir: Path) -> Secrets:
         for name, variable in _PARTNER_KEYS.items():
             if text := environ.get(variable):
                 found[name] = _public_pem(text)
+        if text := environ.get("IOT_SOURCES"):
+            found["iot_sources"] = _iot_sources(text)
     if found.keys() & _SANDBOX_KEYS != _SANDBOX_KEYS:
         keys = _agree_with_sandbox(
             state_dir / "sandbox", machine_private_key_pem=found["machine_private_key_pem"]
         )
         found = {**keys, **found}
+    if not environ.get("REGISTER_URL"):
+        found.setdefault("iot_sources", _iot_sources(iot_source_of_sandbox(state_dir)))
     return Secrets(**found)
+
+
+def iot_source_of_sandbox(state_dir: Path) -> str:
+    """The sandbox's IoT platform as IOT_SOURCES names it; its secret is made when it is missing."""
+    path = Path(state_dir) / "sandbox" / "iot_secret.txt"
+    if not path.exists():
+        make_private_folder(path.parent)
+        write_once(path, secrets.token_urlsafe(32))
+    return f"sandbox:oceanconnect:{path.read_text('utf-8')}"
 
 
 def make_private_folder(path: Path) -> None:
@@ -198,6 +214,8 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         for name in sorted(_NEEDED_KEYS):
             found[name] = read(_PARTNER_KEYS[name], _public_pem)
         found["issuers_public_key_pem"] = ""
+    if environ.get("IOT_SOURCES"):
+        found["iot_sources"] = read("IOT_SOURCES", _iot_sources)
     if environ.get("BANK_NEXT_PUBLIC_KEY"):
         found["bank_next_public_key_pem"] = read("BANK_NEXT_PUBLIC_KEY", _public_pem)
     if missing or malformed:
@@ -219,6 +237,17 @@ def _sealing_keys(text: str) -> dict[str, bytes]:
             raise ValueError("sealing key")
         keys[match[1]] = _key(match[2])
     return keys
+
+
+def _iot_sources(text: str) -> dict[str, tuple[str, str]]:
+    """`name:dialect:secret` items with commas between; a secret has 32 to 128 characters."""
+    sources: dict[str, tuple[str, str]] = {}
+    for item in text.split(","):
+        match = _IOT_SOURCE.fullmatch(item.strip())
+        if match is None or match[1] in sources:
+            raise ValueError("IoT source")
+        sources[match[1]] = (match[2], match[3])
+    return sources
 
 
 def _key(text: str) -> bytes:

@@ -43,9 +43,11 @@ INSTALLED_APPS = [
     "cards",
     "payments",
     "services",
+    "services.iot",
 ]
 
 MIDDLEWARE = [
+    "services.iot.api.platform.PushDoor",  # a thousand a second: before all else
     "vpass.common.observability.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -133,6 +135,12 @@ ISSUERS: dict[str, dict[str, str]] = json.loads(os.environ.get("ISSUERS", "null"
 
 # Payments of up to ¥1,000 need no word of the payer's beyond the code itself.
 NO_CONFIRMATION_FEN = int(os.environ.get("NO_CONFIRMATION_FEN", "100000"))
+
+# What the IoT platforms push is spread over so many shards, each drained by one at a time.
+IOT_SHARDS = 4
+
+# A stay in a parking bay is charged this long after its end: readings may be late until then.
+PARKING_SETTLE_AFTER_S = int(os.environ.get("PARKING_SETTLE_AFTER_S", "120"))
 
 # People who work with it
 AUTH_PASSWORD_VALIDATORS = [

@@ -8,6 +8,8 @@ from cards.api import terminal as buses
 from identity.api import counter, public, resident, terminal
 from payments.api import bank, bank_cards, charges, finance, merchant, withdrawals
 from payments.api import resident as money
+from services.iot.api import platform
+from services.iot.api import resident as iot
 from vpass import pages
 from vpass.common import health
 from vpass.common.api import problems
@@ -24,6 +26,7 @@ _MERCHANT = "api/merchant/v1/"
 _BANK = "api/bank/v1/"
 _FINANCE = "api/finance/v1/"
 _ISSUER = "api/issuer/v1/"
+_PLATFORM = "api/platform/v1/"
 
 urlpatterns = [
     # Pages
@@ -67,6 +70,9 @@ urlpatterns = [
     path(f"{_RESIDENT}cards/<uuid:card_id>/lift", cards.CardLifts.as_view()),
     path(f"{_RESIDENT}cards/<uuid:card_id>/loss", cards.CardLosses.as_view()),
     path(f"{_RESIDENT}cards/<uuid:card_id>/unbinding", cards.CardUnbindings.as_view()),
+    path(f"{_RESIDENT}parking/claims", iot.ParkingClaims.as_view()),
+    path(f"{_RESIDENT}parking/sessions", iot.ParkingSessions.as_view()),
+    path(f"{_RESIDENT}parking/sessions/<uuid:session_id>", iot.OneParkingSession.as_view()),
     # Counters
     path(f"{_COUNTER}desk-keys", counter.DeskKeys.as_view()),
     path(f"{_COUNTER}sessions", counter.Sessions.as_view()),
@@ -91,6 +97,8 @@ urlpatterns = [
     path(f"{_BANK}credit-notices", bank.CreditNotices.as_view()),
     path(f"{_BANK}payout-notices", bank.PayoutNotices.as_view()),
     path(f"{_BANK}debit-notices", bank.DebitNotices.as_view()),
+    # IoT platforms
+    path(f"{_PLATFORM}push/<slug:source>/<slug:secret>", platform.Pushes.as_view()),
     # Accountants
     path(f"{_FINANCE}windows", finance.Windows.as_view()),
     path(f"{_FINANCE}windows/<int:window_id>", finance.OneWindow.as_view()),

@@ -7,20 +7,15 @@ measures one side after the other, the next round in the other order.
 """
 
 import multiprocessing
-import os
 import random
-import re
 import statistics
-import subprocess
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 import django
 from django.db import connection
@@ -28,9 +23,9 @@ from django.db import connection
 from payments import ledger, proof
 from payments.ledger import Leg
 from tests.bench.figures import Figure
+from tests.bench.pgbench import pgbench_rate
 from vpass import embedded
 from vpass.common import clock
-from vpass.embedded.postgres import WHEEL, WHEEL_PARTS
 from vpass.supervisor import Run
 
 CONNECTIONS = 8
@@ -200,11 +195,6 @@ def _receive(pipe: Connection) -> float:
 
 
 def _pgbench_rate(plan: Plan, owner_url: str) -> float:
-    wheel = find_spec(WHEEL)
-    if wheel is None or wheel.origin is None:
-        raise RuntimeError("pgbench comes with PostgreSQL's wheel, which is not installed")
-    program = Path(wheel.origin).resolve().parent.parent / WHEEL_PARTS[0] / "bin" / "pgbench"
-    parts = urlsplit(owner_url)
     variables = {
         "first_payer": plan.payers[0],
         "last_payer": plan.payers[-1],
@@ -213,25 +203,9 @@ def _pgbench_rate(plan: Plan, owner_url: str) -> float:
         "most_fen": MOST_FEN,
         "window": plan.window,
     }
-    command = [str(program), "--no-vacuum", "--protocol=prepared", f"--file={SCRIPT}"]
-    command += [f"--client={CONNECTIONS}", "--jobs=2", f"--time={ROUND_S:.0f}"]
-    command += [f"--define={name}={value}" for name, value in variables.items()]
-    done = subprocess.run(
-        [*command, f"host={unquote(parts.query.partition('host=')[2])} dbname={parts.path[1:]}"],
-        env={
-            **os.environ,
-            "PGUSER": unquote(parts.username or ""),
-            "PGPASSWORD": unquote(parts.password or ""),
-        },
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
+    return pgbench_rate(
+        SCRIPT, owner_url, clients=CONNECTIONS, seconds=ROUND_S, variables=variables
     )
-    rate = re.search(r"tps = ([0-9.]+) \(without initial connection time\)", done.stdout)
-    if done.returncode or rate is None:
-        raise RuntimeError(f"pgbench failed: {done.stdout}{done.stderr}")
-    return float(rate[1])
 
 
 # What is measured has to be the real thing

@@ -81,6 +81,7 @@ def machine(
 _R, _C, _T = "api/resident/v1/", "api/counter/v1/", "api/terminal/v1/"
 _M, _B, _F = "api/merchant/v1/", "api/bank/v1/", "api/finance/v1/"
 _I = "api/issuer/v1/"
+_P = "api/platform/v1/"
 # On their way in: the key alone is asked for, and a proof tied to a token is none of it.
 _NEW_PHONE = (NO_PROOF, INVALID, FOREIGN_PROOF, FOREIGN_PROOF, *[NO_PROOF] * 6)
 _NEW_DESK = (*[NO_PROOF] * 4, FOREIGN_PROOF, FOREIGN_PROOF, *[NO_PROOF] * 4)
@@ -116,6 +117,9 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("post", _R + "cards/<uuid:card_id>/lift"): resident(LOW, NO_KEY),
     ("post", _R + "cards/<uuid:card_id>/loss"): resident(LOW, NO_KEY),
     ("post", _R + "cards/<uuid:card_id>/unbinding"): resident(LOW, NO_KEY),
+    ("post", _R + "parking/claims"): resident(LOW, NO_KEY),
+    ("get", _R + "parking/sessions"): resident(LOW, GOOD),
+    ("get", _R + "parking/sessions/<uuid:session_id>"): resident(LOW, OWN_ID_ONLY),
     # Staff
     ("post", _C + "scans"): staff(NO_KEY, NO_KEY),
     ("get", _C + "sessions/current"): staff(GOOD, GOOD),
@@ -144,6 +148,8 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("post", _I + "card-lifts"): machine(issuer=NO_KEY),
     ("post", _I + "card-replacements"): machine(issuer=NO_KEY),
     ("post", _I + "card-expiries"): machine(issuer=NO_KEY),
+    # IoT platforms: a secret in the address, so nobody who has another one
+    ("post", _P + "push/<slug:source>/<slug:secret>"): (UNKNOWN,) * len(CALLERS),
     # On their way in
     ("post", _R + "enrolments"): _NEW_PHONE,
     ("post", _R + "enrolments/<uuid:enrolment_id>/phone-proof"): _NEW_PHONE,
@@ -183,7 +189,8 @@ def offered(view: type[Endpoint]) -> list[str]:
 
 
 def url(route: str) -> str:
-    return "/" + re.sub(r"<int:\w+>", "999999", re.sub(r"<uuid:\w+>", NOBODY, route))
+    found = re.sub(r"<int:\w+>", "999999", re.sub(r"<uuid:\w+>", NOBODY, route))
+    return "/" + re.sub(r"<slug:\w+>", "nobody", found)
 
 
 @dataclass
@@ -256,6 +263,8 @@ def test_matrix__has_a_line_for_each_route_and_method_and_no_other():
 
 
 def _converter(found: re.Match[str]) -> str:
+    if "/push/" in found.string:
+        return f"<slug:{found[1]}>"
     kind = "int" if found[1] in {"window_id", "line_id"} and "window" in found.string else "uuid"
     return f"<{kind}:{found[1]}>"
 

@@ -13,10 +13,11 @@ from django.db.utils import ProgrammingError
 from cards import states as cards_states
 from identity import states as identity_states
 from payments import states as payments_states
+from services.iot import states as iot_states
 from vpass.common import states
 from vpass.common.states import EdgeTable
 
-OUR_APPS = ("common", "identity", "cards", "payments", "services", "vpass")
+OUR_APPS = ("common", "identity", "cards", "payments", "services", "iot", "vpass")
 APPEND_ONLY = ("common_audit", "identity_accessline", "identity_statechange", "cards_tap")
 
 pytestmark = pytest.mark.django_db
@@ -79,7 +80,7 @@ def test_append_only__owner__truncate_refused_too(owner_url: str, table: str):
 
 def edge_tables() -> dict[str, EdgeTable]:
     found = {}
-    for module in (states, identity_states, cards_states, payments_states):
+    for module in (states, identity_states, cards_states, payments_states, iot_states):
         found |= {
             value.name: value for value in vars(module).values() if isinstance(value, EdgeTable)
         }

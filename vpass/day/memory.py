@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
 from pathlib import Path
 
 from vpass.common import signing
@@ -20,6 +21,7 @@ class Memory:
     enrolled: list[str] = field(default_factory=list)  # whose keys the program knows
     # Of each member of staff, counted as in RFC 6238: codes of this step and before are used up.
     totp_steps: dict[str, int] = field(default_factory=dict)
+    bay_free_at: int = 0  # until when the day's bay was taken, in Unix seconds
 
     @classmethod
     def load(cls, path: Path) -> "Memory":
@@ -49,6 +51,11 @@ class Memory:
         """The program knows this key from now on."""
         if name not in self.enrolled:
             self.enrolled.append(name)
+        self.save()
+
+    def note_bay_free(self, at: datetime) -> None:
+        """No car can have stood in the day's bay before this moment and left after it."""
+        self.bay_free_at = int(at.timestamp())
         self.save()
 
     def save(self) -> None:

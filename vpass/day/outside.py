@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import requests
@@ -120,6 +121,24 @@ class Outside:
             yield
         finally:
             self._ask("DELETE", "/faults")
+
+    # The IoT platform
+
+    def report(
+        self, device_id: str, data: dict[str, Any], *, event_time: datetime, copies: int = 1
+    ) -> list[dict[str, int]]:
+        """Has a parking sensor report, so often; how each push was answered."""
+        order = {
+            "device_id": device_id,
+            "service": "ParkingSensor",
+            "data": data,
+            "event_time": event_time.strftime("%Y%m%dT%H%M%SZ"),
+            "copies": copies,
+        }
+        pushes: list[dict[str, int]] = self._ask("POST", "/iot/control/readings", json=order)[
+            "pushes"
+        ]
+        return pushes
 
     def _control(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         found: dict[str, Any] = self._ask(method, f"/bank/control/{path}", json=body)

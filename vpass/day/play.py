@@ -10,6 +10,7 @@ from typing import Any
 from vpass.common import signing
 from vpass.day.actors import Clerk, Kiosk, Phone
 from vpass.day.card_actors import Bus, CardWallet
+from vpass.day.iot_actors import Driver, Parking
 from vpass.day.memory import Memory
 from vpass.day.outside import Outside, Person
 from vpass.day.payment_actors import FinanceOfficer, Till, Wallet
@@ -62,6 +63,7 @@ class Day:
     neighbours_phone: Phone
     money: Money
     cards: Cards
+    parking: Parking
     resident: Person | None = None
     neighbour: Person | None = None
     case_number: str = ""
@@ -145,6 +147,7 @@ def prepare(
                 signing.load_ed25519_private(logins["bus"]["private_key_pem"]),
             ),
         ),
+        parking=Parking(driver=Driver(phone)),
     )
 
 

@@ -27,6 +27,7 @@ async def run(*, folder: Path, port: int, environ: Mapping[str, str]) -> None:
         bank_books=folder / "bank.sqlite3",
         bank_books_after_s=float(environ.get("VPASS_SANDBOX_BANK_BOOKS_AFTER_S", "2")),
         vpass_url=environ.get("VPASS_URL", "").rstrip("/"),
+        iot_secret=_text_in(folder / "iot_secret.txt"),
     )
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -61,6 +62,10 @@ async def run(*, folder: Path, port: int, environ: Mapping[str, str]) -> None:
     finally:
         await runner.cleanup()
         note.unlink(missing_ok=True)
+
+
+def _text_in(path: Path) -> str:
+    return path.read_text("utf-8") if path.exists() else ""
 
 
 def main() -> int:

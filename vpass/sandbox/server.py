@@ -15,6 +15,7 @@ from vpass.sandbox.bank import Bank
 from vpass.sandbox.bank_books import Books
 from vpass.sandbox.bank_courier import Courier
 from vpass.sandbox.faults import Fault, Switch, json_bytes
+from vpass.sandbox.iot_platform import IotPlatform
 from vpass.sandbox.issuers import Issuers
 from vpass.sandbox.register import Register
 from vpass.sandbox.signatures import Question, SignatureRefused, Signatures
@@ -195,6 +196,7 @@ class Sandbox:
         bank_books: Path,
         bank_books_after_s: float,
         vpass_url: str,
+        iot_secret: str = "",
     ) -> None:
         self.switch = Switch(
             sites=frozenset({"register", "sms", "bank", "bank_notices", "issuers"}),
@@ -226,6 +228,7 @@ class Sandbox:
             vpass_url=vpass_url,
         )
         self.issuers = Issuers()
+        self.iot = IotPlatform(vpass_url=vpass_url, secret=iot_secret)
         sites: tuple[tuple[Site, Signatures], ...] = (
             (self.register, of_register),
             (self.sms, of_sms),
@@ -251,6 +254,7 @@ class Sandbox:
         app.router.add_post("/bank/control/{what}", self._bank_control)
         app.router.add_get("/issuers/demo-cards/{place:[0-9]{1,5}}", self._demo_cards)
         app.router.add_get("/issuers/journal", self._issuers_journal)
+        app.router.add_post("/iot/control/{what}", self._iot_control)
         app.cleanup_ctx.append(self._bank_at_work)
         app.router.add_get("/faults", self._faults)
         app.router.add_post("/faults", self._add_fault)
@@ -306,6 +310,18 @@ class Sandbox:
         except LookupError:
             return _json({"error": "not_found"}, status=404)
         except ValueError as error:
+            return _json({"error": "malformed", "detail": str(error)}, status=400)
+
+    async def _iot_control(self, request: web.Request) -> web.Response:
+        _only_from_here(request)
+        if request.content_type != "application/json":
+            return _json({"error": "media_type"}, status=415)
+        try:
+            members = read_object(await request.read())
+            return _json(await self.iot.control(request.match_info["what"], members))
+        except LookupError:
+            return _json({"error": "not_found"}, status=404)
+        except (ValueError, RecursionError) as error:
             return _json({"error": "malformed", "detail": str(error)}, status=400)
 
     async def _bank_at_work(self, _app: web.Application) -> AsyncIterator[None]:

@@ -12,6 +12,7 @@ from payments.settlement import windows
 from vpass.common.signing import ed25519_public_bytes, generate_ed25519, private_pem
 from vpass.secrets import write_once
 from vpass.seed import cards
+from vpass.seed.iot import open_parking
 from vpass.seed.money import hire_accountants, open_bank, open_shop
 from vpass.seed.people import desk_code_of, hire, open_organisation, terminal_code_of
 
@@ -60,6 +61,7 @@ def fill_city(*, state_dir: Path, at: datetime) -> None:
         office = open_organisation(city, "department", "潍坊市财政局", "Weifang Finance Bureau")
         bank = open_bank(city)
         tills = open_shop(city, bank=bank)
+        open_parking(city, bank=bank, at=at)
         logins = {
             "clerk": hire(hall, "clerk"),
             "desk_enrolment_code": desk_code_of(desks[0], at=at),

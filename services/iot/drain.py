@@ -1,0 +1,299 @@
+"""Empties the inbox, shard by shard: reads, tells redeliveries apart, and has everybody hear."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from celery.exceptions import SoftTimeLimitExceeded
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError, connection, transaction
+
+from services.iot import partitions, twins
+from services.iot.applications import CITY_APPLICATIONS
+from services.iot.city_application import Heard
+from services.iot.dialects import DIALECTS
+from services.iot.messages import (
+    DeviceTold,
+    Reading,
+    Unreadable,
+    canonical,
+    key_of,
+    read_body,
+)
+from services.iot.models import DeadLetter, Device, Quarantined
+from vpass.common.api.problems import is_passing
+from vpass.common.observability import log
+
+BATCH = 2_000
+LOCK_CLASS = 22098
+
+_TAKE = """
+DELETE FROM iot_inbox WHERE shard = %(shard)s AND id = ANY (ARRAY(
+    SELECT id FROM iot_inbox WHERE shard = %(shard)s ORDER BY id LIMIT %(limit)s
+)) RETURNING id, source, received_at, body
+"""
+_KNOWN_DEVICES = """
+SELECT d.source, d.external_id, d.id FROM iot_device d
+WHERE d.external_id = ANY (%(names)s) AND d.source = ANY (%(sources)s)
+"""
+_NEW_DEVICES = """
+WITH made AS (
+    INSERT INTO iot_device (source, external_id, info, heard_at)
+    SELECT *, '{}', %(at)s FROM unnest(%(sources)s::text[], %(names)s::text[])
+    ON CONFLICT (source, external_id) DO NOTHING RETURNING id
+)
+INSERT INTO iot_twin (device_id, reported, version) SELECT id, '{}', 0 FROM made
+"""
+# One parameter: a JSON list of [key in hex, Unix µs, device, service, props, received at in µs].
+_WRITE_EVENTS = """
+INSERT INTO iot_event (key, event_time, device_id, service, props, received_at)
+SELECT decode(e->>0, 'hex'), 'epoch'::timestamptz + (e->>1)::bigint * interval '1 microsecond',
+    (e->>2)::bigint, e->>3, e->4,
+    'epoch'::timestamptz + (e->>5)::bigint * interval '1 microsecond'
+FROM jsonb_array_elements(%s::jsonb) AS e
+ON CONFLICT DO NOTHING RETURNING encode(key, 'hex')
+"""
+
+
+class _Row(NamedTuple):
+    """A message as it lies in the inbox."""
+
+    id: int
+    source: str
+    received_at: datetime
+    body: bytes
+
+
+class _Event(NamedTuple):
+    """A reading with its key and where it came from."""
+
+    key: bytes
+    source: str
+    received_at: datetime
+    reading: Reading
+    props: str  # canonical
+
+    @property
+    def name(self) -> tuple[str, str]:
+        return self.source, self.reading.device
+
+
+@dataclass
+class _Batch:
+    """What a number of messages come to."""
+
+    events: dict[bytes, _Event] = field(default_factory=dict)
+    impossible: list[_Event] = field(default_factory=list)
+    told: list[tuple[str, DeviceTold]] = field(default_factory=list)
+    dead: list[tuple[_Row, str]] = field(default_factory=list)
+
+
+class _Poisoned(Exception):
+    """At least one of the messages cannot be stored, although it could be read."""
+
+
+def drain(*, shard: int, at: datetime, limit: int = BATCH) -> int:
+    """Take in up to `limit` messages of a shard, in the order they came, and return how many.
+
+    0 also while another drains this shard. Safe to run twice, at once, or to be killed: messages
+    leave the inbox in the transaction that writes what they say. What cannot be read becomes a
+    dead letter, what has an impossible time is quarantined, and neither holds up the rest.
+    """
+    partitions.ensure(at=at)
+    try:
+        with transaction.atomic():
+            rows = _take(shard, limit)
+            if rows:
+                _work(rows, at=at)
+    except _Poisoned:
+        with transaction.atomic():
+            rows = _take(shard, limit)
+            _work_apart(rows, at=at)
+    return len(rows)
+
+
+def _take(shard: int, limit: int) -> list[_Row]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [LOCK_CLASS, shard])
+        if not cursor.fetchone()[0]:
+            return []
+        cursor.execute(_TAKE, {"shard": shard, "limit": limit})
+        return [
+            _Row(id_, source, received_at, bytes(body))
+            for id_, source, received_at, body in sorted(cursor.fetchall())
+        ]
+
+
+def _work(rows: Sequence[_Row], *, at: datetime) -> None:
+    batch = _read(rows)
+    try:
+        _write(batch, at=at)
+    except SoftTimeLimitExceeded:
+        raise
+    except (DatabaseError, InterfaceError) as error:
+        if is_passing(error):
+            raise
+        raise _Poisoned from error
+    except ValueError as error:  # a text that the driver cannot even send
+        raise _Poisoned from error
+
+
+def _work_apart(rows: Sequence[_Row], *, at: datetime) -> None:
+    """Halve until the poisoned message stands alone, which then is a dead letter."""
+    if not rows:
+        return
+    try:
+        with transaction.atomic():
+            _work(rows, at=at)
+    except _Poisoned as error:
+        if len(rows) == 1:
+            log.warning("message_poisoned", exc_info=error.__cause__)
+            _bury([(rows[0], "not_storable")])
+            return
+        half = len(rows) // 2
+        _work_apart(rows[:half], at=at)
+        _work_apart(rows[half:], at=at)
+
+
+# Reading
+
+
+def _read(rows: Sequence[_Row]) -> _Batch:
+    batch = _Batch()
+    for row in rows:
+        try:
+            _read_one(row, batch)
+        except Unreadable as error:
+            batch.dead.append((row, error.reason))
+        except SoftTimeLimitExceeded:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever one message does, the others go on
+            log.error("message_not_understood", exc_info=error)
+            batch.dead.append((row, "not_understood"))
+    return batch
+
+
+def _read_one(row: _Row, batch: _Batch) -> None:
+    known = settings.SECRETS.iot_sources.get(row.source)
+    if known is None or known[0] not in DIALECTS:
+        raise Unreadable("source")
+    events: list[_Event] = []
+    told: list[tuple[str, DeviceTold]] = []
+    for said in DIALECTS[known[0]](read_body(row.body)):
+        if isinstance(said, Reading):
+            props = canonical(said.props)
+            key = key_of(row.source, said, props)
+            events.append(_Event(key, row.source, row.received_at, said, props))
+        else:
+            told.append((row.source, said))
+    # Only now: a message is taken in whole or not at all.
+    batch.told += told
+    earliest, latest = row.received_at - partitions.PAST, row.received_at + partitions.FUTURE
+    for event in events:
+        if earliest <= event.reading.event_time <= latest:
+            batch.events.setdefault(event.key, event)
+        else:
+            batch.impossible.append(event)
+
+
+# Writing
+
+
+def _write(batch: _Batch, *, at: datetime) -> None:
+    if batch.dead:
+        _bury(batch.dead)
+    if batch.impossible:
+        _quarantine(batch.impossible)
+    names = {event.name for event in batch.events.values()}
+    names |= {(source, told.device) for source, told in batch.told}
+    devices = _devices(names, at=at) if names else {}
+    for source, told in batch.told:
+        Device.objects.filter(id=devices[source, told.device]).update(info=told.info)
+    if batch.events:
+        heard = _write_events(batch.events, devices)
+        if heard:
+            twins.advance(heard)
+        _tell_applications(heard, at=at)
+
+
+def _devices(names: set[tuple[str, str]], *, at: datetime) -> dict[tuple[str, str], int]:
+    """The ids of devices; one that was never heard before is written down with an empty twin."""
+    found = _known_devices(names)
+    if missing := sorted(names - found.keys()):
+        sources, external_ids = map(list, zip(*missing, strict=True))
+        with connection.cursor() as cursor:
+            cursor.execute(_NEW_DEVICES, {"sources": sources, "names": external_ids, "at": at})
+        found |= _known_devices(set(missing))
+    return found
+
+
+def _known_devices(names: set[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    asked = {
+        "sources": sorted({source for source, _ in names}),
+        "names": [external_id for _, external_id in names],
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_KNOWN_DEVICES, asked)
+        return {(source, name): id_ for source, name, id_ in cursor.fetchall()}
+
+
+def _write_events(events: dict[bytes, _Event], devices: dict[tuple[str, str], int]) -> list[Heard]:
+    """Write what was never heard before, in one statement; returns exactly that."""
+    lines = []
+    for key in sorted(events):  # in one order, so that two writers cannot wait for each other
+        event = events[key]
+        lines.append(
+            f'["{key.hex()}",{_micros(event.reading.event_time)},{devices[event.name]},'
+            f"{json.dumps(event.reading.service)},{event.props},{_micros(event.received_at)}]"
+        )
+    with connection.cursor() as cursor:
+        cursor.execute(_WRITE_EVENTS, [f"[{','.join(lines)}]"])
+        fresh = [events[bytes.fromhex(row[0])] for row in cursor.fetchall()]
+    return [
+        Heard(
+            devices[event.name],
+            event.reading.service,
+            event.reading.event_time,
+            dict(event.reading.props),
+        )
+        for event in fresh
+    ]
+
+
+def _tell_applications(heard: Sequence[Heard], *, at: datetime) -> None:
+    for application in CITY_APPLICATIONS.values():
+        if wanted := [each for each in heard if each.service in application.services]:
+            application.on_readings(wanted, at)
+
+
+def _quarantine(events: Sequence[_Event]) -> None:
+    Quarantined.objects.bulk_create(
+        [
+            Quarantined(
+                key=event.key,
+                source=event.source,
+                device=event.reading.device,
+                service=event.reading.service,
+                event_time=event.reading.event_time,
+                props=dict(event.reading.props),
+                received_at=event.received_at,
+            )
+            for event in events
+        ],
+        ignore_conflicts=True,
+    )
+    log.warning("events_quarantined", count=len(events))
+
+
+def _bury(dead: Sequence[tuple[_Row, str]]) -> None:
+    DeadLetter.objects.bulk_create(
+        DeadLetter(source=row.source, received_at=row.received_at, body=row.body, reason=reason)
+        for row, reason in dead
+    )
+    log.warning("messages_dead", count=len(dead), reason=dead[0][1])
+
+
+def _micros(moment: datetime) -> int:
+    return round(moment.timestamp() * 1_000_000)

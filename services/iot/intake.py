@@ -1,0 +1,76 @@
+"""Takes in what the platforms push: durable before the answer, and read by nobody until later."""
+
+import re
+import time
+import zlib
+from datetime import datetime
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
+
+from vpass.common import outbox
+from vpass.common.transactions import is_in_transaction
+
+DRAIN_TASK = "services.iot.tasks.drain"
+RING_EVERY_S = 0.25
+
+_STORE = "INSERT INTO iot_inbox (shard, source, received_at, body) VALUES (%s, %s, %s, %s)"
+_OLDEST = """
+SELECT min(first.received_at) FROM generate_series(0, %s - 1) AS s (shard), LATERAL (
+    SELECT i.received_at FROM iot_inbox i WHERE i.shard = s.shard ORDER BY i.id LIMIT 1
+) first
+"""
+# The platforms' spellings of the device's id. Nothing but the spread over shards rests on it.
+_DEVICE = re.compile(rb'"device_?[iI]d"\s*:\s*"([^"]{1,256})"')
+
+_rung: dict[int, float] = {}
+
+
+def store(*, source: str, body: bytes, at: datetime) -> None:
+    """Keep a pushed message, in one statement, durable when this returns.
+
+    Whatever the body is: reading it comes later. Its shard is drained within two seconds, usually
+    sooner. A connection that has broken since it was last used is replaced once.
+    """
+    shard = shard_of(body)
+    values = (shard, source, at, body)
+    is_free = not is_in_transaction()
+    if is_free:
+        # The statement itself is the check.
+        connection.health_check_done = True  # type: ignore[attr-defined]
+    try:
+        _insert(values)
+    except (OperationalError, InterfaceError):
+        if not is_free or connection.is_usable():
+            raise
+        connection.close()
+        _insert(values)
+    _ring(shard)
+
+
+def shard_of(body: bytes) -> int:
+    """Which shard a message goes to: the same for all of a device, as far as it can be seen."""
+    found = _DEVICE.search(body)
+    return zlib.crc32(found[1] if found else body) % settings.IOT_SHARDS
+
+
+def oldest_waiting() -> datetime | None:
+    """When the message came that has waited longest to be drained; None when none waits."""
+    with connection.cursor() as cursor:
+        cursor.execute(_OLDEST, [settings.IOT_SHARDS])
+        found: datetime | None = cursor.fetchone()[0]
+    return found
+
+
+def _insert(values: tuple[int, str, datetime, bytes]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_STORE, values)
+
+
+def _ring(shard: int) -> None:
+    """Have the shard drained, unless this process asked for that a moment ago: the clock's own
+    bell finds what comes in between."""
+    now = time.monotonic()
+    if now - _rung.get(shard, 0.0) >= RING_EVERY_S:
+        _rung[shard] = now
+        outbox.ring_for(DRAIN_TASK, shard=shard)

@@ -1,0 +1,37 @@
+"""Days of events: made ahead and dropped whole, by functions of the schema's owner."""
+
+from datetime import UTC, date, datetime, timedelta
+
+from django.db import connection
+
+# An event's time may lie this far before and after the moment at which we were told.
+PAST = timedelta(days=30)
+FUTURE = timedelta(minutes=10)
+
+AHEAD = timedelta(days=3)
+
+
+class _Made:
+    """The last day up to which this process knows that there are partitions."""
+
+    through = date.min
+
+
+def ensure(*, at: datetime) -> None:
+    """Make what is missing of the days an event may fall on; one statement a day and process."""
+    today = at.astimezone(UTC).date()
+    if _Made.through < today + timedelta(days=1):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT iot_make_days_v1(%s, %s)", [today - PAST - timedelta(days=1), today + AHEAD]
+            )
+        _Made.through = today + AHEAD
+
+
+def drop_old(*, at: datetime) -> int:
+    """Drop the days that no event may fall on any more; returns how many."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT iot_drop_days_v1(%s)", [(at - PAST - timedelta(days=1)).astimezone(UTC).date()]
+        )
+        return int(cursor.fetchone()[0])

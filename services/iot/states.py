@@ -1,0 +1,25 @@
+"""The edge tables of the IoT city."""
+
+from vpass.common.states import EdgeTable
+
+PARKING_SESSION = EdgeTable(
+    name="parking_session",
+    initial="open",
+    edges={
+        "open": {"ended": "leave"},
+        # From here on what was parked and what it costs stand for good.
+        "ended": {
+            "no_fee": "settle_free",
+            "unclaimed": "settle_unclaimed",
+            "paid": "settle_paid",
+            "due": "settle_due",
+        },
+        "unclaimed": {"paid": "claim_paid", "due": "claim_due", "lapsed": "lapse"},
+        "due": {"paid": "pay", "waived": "waive"},
+        "no_fee": {},
+        "paid": {},
+        "lapsed": {},
+        "waived": {},
+    },
+    final={"no_fee", "paid", "lapsed", "waived"},
+)
