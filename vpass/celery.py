@@ -26,6 +26,9 @@ QUEUES = {
     "payments.tasks.expire_due_orders": "events",
     "payments.tasks.expire_holds": "housekeeping",
     "payments.tasks.prove_ledger": "housekeeping",
+    "services.tasks.end_bookings": "events",
+    "services.tasks.close_tickets": "housekeeping",
+    "services.tasks.make_slots": "housekeeping",
 }
 
 SCHEDULE: dict[str, dict[str, Any]] = {
@@ -37,6 +40,9 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "expire-proposals": {"task": "payments.tasks.expire_proposals", "schedule": 600.0},
     "expire-due-orders": {"task": "payments.tasks.expire_due_orders", "schedule": 10.0},
     "expire-holds": {"task": "payments.tasks.expire_holds", "schedule": 60.0},
+    "end-bookings": {"task": "services.tasks.end_bookings", "schedule": 30.0},
+    "close-tickets": {"task": "services.tasks.close_tickets", "schedule": 600.0},
+    "make-slots": {"task": "services.tasks.make_slots", "schedule": 3600.0},
     # Three in the morning in the city.
     "prove-ledger": {
         "task": "payments.tasks.prove_ledger",
@@ -82,7 +88,7 @@ app.conf.update(
         "health_check_interval": 15,
     },
 )
-app.autodiscover_tasks(["vpass.common", "identity", "payments"])
+app.autodiscover_tasks(["vpass.common", "identity", "payments", "services"])
 
 
 @setup_logging.connect

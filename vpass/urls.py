@@ -5,6 +5,8 @@ from django.urls import path
 from identity.api import counter, public, resident, terminal
 from payments.api import bank, finance, merchant, withdrawals
 from payments.api import resident as money
+from services.api import counter as queue
+from services.api import resident as booking
 from vpass import pages
 from vpass.common import health
 from vpass.common.api import problems
@@ -52,11 +54,31 @@ urlpatterns = [
     path(f"{_RESIDENT}withdrawals", withdrawals.Withdrawals.as_view()),
     path(f"{_RESIDENT}withdrawals/<uuid:withdrawal_id>", withdrawals.Withdrawal.as_view()),
     path(f"{_RESIDENT}funding-sources", withdrawals.FundingSources.as_view()),
+    path(f"{_RESIDENT}services", booking.Services.as_view()),
+    path(f"{_RESIDENT}services/<uuid:service_id>", booking.OneService.as_view()),
+    path(f"{_RESIDENT}services/<uuid:service_id>/slots", booking.Slots.as_view()),
+    path(f"{_RESIDENT}bookings", booking.Bookings.as_view()),
+    path(f"{_RESIDENT}bookings/<uuid:booking_id>", booking.OneBooking.as_view()),
+    path(
+        f"{_RESIDENT}bookings/<uuid:booking_id>/confirmation",
+        booking.BookingConfirmations.as_view(),
+    ),
+    path(
+        f"{_RESIDENT}bookings/<uuid:booking_id>/cancellation",
+        booking.BookingCancellations.as_view(),
+    ),
     # Counters
     path(f"{_COUNTER}desk-keys", counter.DeskKeys.as_view()),
     path(f"{_COUNTER}sessions", counter.Sessions.as_view()),
     path(f"{_COUNTER}sessions/current", counter.CurrentSession.as_view()),
     path(f"{_COUNTER}scans", counter.CounterScans.as_view()),
+    path(f"{_COUNTER}check-ins", queue.CheckIns.as_view()),
+    path(f"{_COUNTER}queue", queue.QueueOf.as_view()),
+    path(f"{_COUNTER}queue/next", queue.NextCalls.as_view()),
+    path(f"{_COUNTER}tickets/<uuid:ticket_id>/recall", queue.Recalls.as_view()),
+    path(f"{_COUNTER}tickets/<uuid:ticket_id>/serve", queue.Servings.as_view()),
+    path(f"{_COUNTER}tickets/<uuid:ticket_id>/finish", queue.Finishings.as_view()),
+    path(f"{_COUNTER}tickets/<uuid:ticket_id>/miss", queue.Misses.as_view()),
     # Terminals
     path(f"{_TERMINAL}scans", terminal.TerminalScans.as_view()),
     # Merchants

@@ -12,6 +12,7 @@ from django.db.utils import ProgrammingError
 
 from identity import states as identity_states
 from payments import states as payments_states
+from services import states as services_states
 from vpass.common import states
 from vpass.common.states import EdgeTable
 
@@ -78,7 +79,7 @@ def test_append_only__owner__truncate_refused_too(owner_url: str, table: str):
 
 def edge_tables() -> dict[str, EdgeTable]:
     found = {}
-    for module in (states, identity_states, payments_states):
+    for module in (states, identity_states, payments_states, services_states):
         found |= {
             value.name: value for value in vars(module).values() if isinstance(value, EdgeTable)
         }

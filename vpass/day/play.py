@@ -9,6 +9,7 @@ from typing import Any
 
 from vpass.common import signing
 from vpass.day.actors import Clerk, Kiosk, Phone
+from vpass.day.booking_actors import Appointments, Receptionist
 from vpass.day.memory import Memory
 from vpass.day.outside import Outside, Person
 from vpass.day.payment_actors import FinanceOfficer, Till, Wallet
@@ -38,6 +39,20 @@ class Money:
 
 
 @dataclass
+class Visit:
+    """Those who meet at the counter on the day, and what they hold."""
+
+    appointments: Appointments
+    neighbours: Appointments
+    receptionist: Receptionist
+    desk_enrolment_code: str  # used once
+    service: Any = None
+    slots: list[Any] = field(default_factory=list)
+    booking: Any = None
+    ticket: Any = None
+
+
+@dataclass
 class Day:
     """One day: the way to the program, the world outside, the actors, and what they hold."""
 
@@ -50,6 +65,7 @@ class Day:
     phone: Phone
     neighbours_phone: Phone
     money: Money
+    visit: Visit
     resident: Person | None = None
     neighbour: Person | None = None
     case_number: str = ""
@@ -100,7 +116,7 @@ def prepare(
     """
     terminal, days_own = logins["terminal"], logins["day"]
     seeded_code = "" if "desk" in memory.enrolled else days_own["desk_enrolment_code"]
-    phone = Phone(transport)
+    phone, neighbours_phone = Phone(transport), Phone(transport)
     return Day(
         transport=transport,
         outside=outside,
@@ -113,7 +129,7 @@ def prepare(
             signing.load_ed25519_private(terminal["private_key_pem"]),
         ),
         phone=phone,
-        neighbours_phone=Phone(transport),
+        neighbours_phone=neighbours_phone,
         money=Money(
             wallet=Wallet(phone),
             till=Till(transport, memory.key("till")),
@@ -123,6 +139,14 @@ def prepare(
                 _officer(transport, memory, days_own["finance"]["staff"][1]),
             ),
             office_enrolment_codes=days_own["finance"]["desk_enrolment_codes"],
+        ),
+        visit=Visit(
+            appointments=Appointments(phone),
+            neighbours=Appointments(neighbours_phone),
+            receptionist=Receptionist(
+                transport, memory.key("check-in desk"), **days_own["check_in"]["staff"]
+            ),
+            desk_enrolment_code=days_own["check_in"]["desk_enrolment_code"],
         ),
     )
 
