@@ -77,12 +77,11 @@ class Shown:
     ticket: dict[str, Any] | None
 
 
-def show(booking: Booking, *, at: datetime) -> Shown:
+def show(booking: Booking, *, ticket: Ticket | None = None, at: datetime) -> Shown:
     """What the resident sees of a booking; a hold is over when its time is, written down or not."""
     is_held = booking.state == "held"
     is_running = is_held and booking.held_until > at
     service = booking.service
-    ticket: Ticket | None = getattr(booking, "ticket", None)
     return Shown(
         id=str(booking.id),
         state="expired" if is_held and not is_running else booking.state,
@@ -100,6 +99,11 @@ def show(booking: Booking, *, at: datetime) -> Shown:
     )
 
 
+def show_found(booking: Booking, *, at: datetime) -> Shown:
+    """What the resident sees of one of `bookings_of`, with its ticket."""
+    return show(booking, ticket=getattr(booking, "ticket", None), at=at)
+
+
 def hold_seat(
     *, caller: Caller, slot_id: uuid.UUID, idempotency_key: IdempotencyKey, at: datetime
 ) -> Shown:
@@ -109,10 +113,15 @@ def hold_seat(
     only one active booking of a service is possible on a day. Raises NotFound, LevelTooLow,
     SlotOver, SlotFull, BookingExists, and what `once` raises.
     """
-    with once(idempotency_key, at=at) as claim:
-        if claim.answer is None:
-            claim.answer = asdict(_hold(caller=caller, slot_id=slot_id, at=at))
-        return Shown(**claim.answer)
+    try:
+        return _hold_once(
+            caller=caller, slot_id=slot_id, key=idempotency_key, is_waiting=False, at=at
+        )
+    except SlotFull:
+        # A seat that was only locked a moment ago may be free after all: once more, and wait.
+        return _hold_once(
+            caller=caller, slot_id=slot_id, key=idempotency_key, is_waiting=True, at=at
+        )
 
 
 def confirm_booking(
@@ -181,7 +190,17 @@ def end_due_bookings(*, at: datetime, limit: int = 500) -> int:
     return len(ended)
 
 
-def _hold(*, caller: Caller, slot_id: uuid.UUID, at: datetime) -> Shown:
+def _hold_once(
+    *, caller: Caller, slot_id: uuid.UUID, key: IdempotencyKey, is_waiting: bool, at: datetime
+) -> Shown:
+    with once(key, at=at) as claim:
+        if claim.answer is None:
+            shown = _hold(caller=caller, slot_id=slot_id, is_waiting=is_waiting, at=at)
+            claim.answer = asdict(shown)
+        return Shown(**claim.answer)
+
+
+def _hold(*, caller: Caller, slot_id: uuid.UUID, is_waiting: bool, at: datetime) -> Shown:
     resident_id = required(caller.resident_id)
     asked = queries.find_slot(slot_id, resident_id=resident_id)
     if asked is None:
@@ -212,6 +231,7 @@ def _hold(*, caller: Caller, slot_id: uuid.UUID, at: datetime) -> Shown:
         booking,
         free_from=booking.held_until + _wait_for(service),
         replaced=None if former is None else former.id,
+        is_waiting=is_waiting,
     )
     if outcome == "doubled":
         raise BookingExists

@@ -22,7 +22,8 @@ SELECT count(*) FROM changed
 _CHANGE_TICKET = """
 WITH changed AS (
     UPDATE services_ticket SET state = %(to_state)s, due_at = %(due_at)s,
-        calls = calls + CASE WHEN %(event)s = 'recall' THEN 1 ELSE 0 END
+        calls = calls + CASE WHEN %(event)s = 'recall' THEN 1 ELSE 0 END,
+        desk_id = CASE WHEN %(event)s = 'come_back' THEN NULL ELSE desk_id END
     WHERE id = %(id)s AND state = %(from_state)s RETURNING id
 ), line AS (
     INSERT INTO services_ticketchange (ticket_id, from_state, to_state, event, actor, at)
@@ -69,6 +70,8 @@ def change_ticket(ticket: Ticket, to_state: str, *, actor: str, at: datetime) ->
         raise RuntimeError("a ticket is changed under its lock only")
     ticket.state = to_state
     ticket.calls += event == "recall"
+    if event == "come_back":
+        ticket.desk = None
 
 
 def _write(statement: str, values: dict[str, Any]) -> bool:

@@ -10,9 +10,10 @@ from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 
 from services.models import ACTIVE_BOOKING, Booking, Seat, Service, Slot, Ticket
 
-# The seat, its booking and nothing else: whoever loses leaves no trace. Seats are locked in the
-# order of `n`, so that those who wait for one cannot wait for each other. The second form does not
-# skip seats that others have locked: one of them may roll back.
+# The seat and its booking, or nothing. The second form waits for seats that others have locked, of
+# whom one may roll back. It locks in the order of `n`, so that those who wait cannot wait for each
+# other; that holds in a transaction which has touched no seat before, for also the seats that turn
+# out to be taken stay locked until its end.
 _CLAIM = """
 WITH free AS (
     SELECT id FROM services_seat
@@ -108,21 +109,23 @@ def slots_of(
     return found if day is None else found.filter(day=day)
 
 
-def claim_seat(booking: Booking, *, free_from: datetime, replaced: uuid.UUID | None) -> str:
+def claim_seat(
+    booking: Booking, *, free_from: datetime, replaced: uuid.UUID | None, is_waiting: bool
+) -> str:
     """Write a new booking with a seat of its slot: "claimed", or nothing is left of it.
 
     The seat is free again from `free_from`. The seat of the booking `replaced` is as good as a free
-    one. "full": all seats are taken; "doubled": the resident has an active booking on that day.
+    one. "full": all seats are taken, or locked unless `is_waiting`; "doubled": the resident has an
+    active booking on that day.
     """
     values = {field.attname: getattr(booking, field.attname) for field in _BOOKING_FIELDS}
     values |= {"free_from": free_from, "replaced": replaced}
     with connection.cursor() as cursor:
-        for statement in (_CLAIM, _CLAIM_WAITING):
-            cursor.execute(statement, values)
-            seats, bookings = cursor.fetchone()
-            if seats:
-                return "claimed" if bookings else "doubled"
-    return "full"
+        cursor.execute(_CLAIM_WAITING if is_waiting else _CLAIM, values)
+        seats, bookings = cursor.fetchone()
+    if not seats:
+        return "full"
+    return "claimed" if bookings else "doubled"
 
 
 def free_seat(booking: Booking, *, at: datetime) -> None:

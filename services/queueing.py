@@ -1,5 +1,6 @@
 """Keeps an organisation's queue: gives tickets, calls the next, and sees each to its end."""
 
+import math
 import uuid
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ from vpass.common.clock import city_date
 from vpass.common.errors import Conflict, NotFound
 from vpass.common.idempotency import IdempotencyKey, once
 from vpass.common.ids import uuid7
+from vpass.common.states import IllegalTransition
 
 # So long after the first call, and after the time of the appointment, nobody can be a no-show.
 GRACE = timedelta(minutes=3)
@@ -132,21 +134,21 @@ def recall(
     *, caller: Caller, ticket_id: uuid.UUID, idempotency_key: IdempotencyKey, at: datetime
 ) -> TicketShown:
     """Call the desk's ticket once more."""
-    return _move("called", caller=caller, ticket_id=ticket_id, key=idempotency_key, at=at)
+    return _move("recall", caller=caller, ticket_id=ticket_id, key=idempotency_key, at=at)
 
 
 def serve(
     *, caller: Caller, ticket_id: uuid.UUID, idempotency_key: IdempotencyKey, at: datetime
 ) -> TicketShown:
     """Begin with the person who was called."""
-    return _move("serving", caller=caller, ticket_id=ticket_id, key=idempotency_key, at=at)
+    return _move("serve", caller=caller, ticket_id=ticket_id, key=idempotency_key, at=at)
 
 
 def finish(
     *, caller: Caller, ticket_id: uuid.UUID, idempotency_key: IdempotencyKey, at: datetime
 ) -> TicketShown:
     """Be done with the person; the booking is served with that."""
-    return _move("served", caller=caller, ticket_id=ticket_id, key=idempotency_key, at=at)
+    return _move("finish", caller=caller, ticket_id=ticket_id, key=idempotency_key, at=at)
 
 
 def miss(
@@ -156,7 +158,7 @@ def miss(
 
     Raises TicketInGrace before GRACE is over, from the first call and from the booked time on.
     """
-    return _move("missed", caller=caller, ticket_id=ticket_id, key=idempotency_key, at=at)
+    return _move("miss", caller=caller, ticket_id=ticket_id, key=idempotency_key, at=at)
 
 
 def give_ticket(
@@ -238,8 +240,12 @@ def _call_next(*, caller: Caller, at: datetime) -> dict[str, Any] | None:
     return None
 
 
+# Which state each step of a desk leads to.
+_STEPS = {"recall": "called", "serve": "serving", "finish": "served", "miss": "missed"}
+
+
 def _move(
-    to_state: str, *, caller: Caller, ticket_id: uuid.UUID, key: IdempotencyKey, at: datetime
+    step: str, *, caller: Caller, ticket_id: uuid.UUID, key: IdempotencyKey, at: datetime
 ) -> TicketShown:
     with once(key, at=at) as claim:
         if claim.answer is None:
@@ -248,7 +254,9 @@ def _move(
             )
             if ticket is None:
                 raise NotFound
-            states.TICKET.check(ticket.state, to_state)
+            to_state = _STEPS[step]
+            if states.TICKET.event(ticket.state, to_state) != step:
+                raise IllegalTransition
             if ticket.desk_id != caller.desk_id:
                 raise TicketAtOtherDesk
             if to_state == "missed":
@@ -264,7 +272,7 @@ def _wait_for_grace(ticket: Ticket, *, at: datetime) -> None:
     first_call = ticket.called_at or at
     ends_at = max(first_call, ticket.due_at) + GRACE
     if at < ends_at:
-        raise TicketInGrace(retry_after=int((ends_at - at).total_seconds()) + 1)
+        raise TicketInGrace(retry_after=math.ceil((ends_at - at).total_seconds()))
 
 
 def _find_open(wanted: dict[str, Any]) -> Ticket | None:

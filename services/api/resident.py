@@ -177,7 +177,7 @@ class Bookings(Endpoint):
         )
 
     def _render(self, each: Booking) -> dict[str, Any]:
-        return vars(booking.show(each, at=self.at))
+        return vars(booking.show_found(each, at=self.at))
 
 
 class OneBooking(Endpoint):
@@ -190,7 +190,7 @@ class OneBooking(Endpoint):
     def get(self, request: Request, booking_id: UUID) -> Response:
         """Show how it stands, with the queue ticket once checked in."""
         found = booking.booking_of(caller=self.caller, booking_id=booking_id)
-        return Response(vars(booking.show(found, at=self.at)))
+        return Response(vars(booking.show_found(found, at=self.at)))
 
 
 class BookingConfirmations(Endpoint):

@@ -1,7 +1,7 @@
 """From the catalogue to the counter and back to the phone, over the public API alone."""
 
-from tests.outside import OutsideWorld
 from services.models import Booking, Seat, Ticket
+from tests.outside import OutsideWorld
 from vpass.day import booking_steps, steps
 from vpass.day.play import Day, play
 
