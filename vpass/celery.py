@@ -30,6 +30,9 @@ QUEUES = {
     "services.iot.tasks.drain": "iot",
     "services.iot.tasks.settle_parking": "events",
     "services.iot.tasks.keep_days": "housekeeping",
+    "services.tasks.end_bookings": "events",
+    "services.tasks.close_tickets": "housekeeping",
+    "services.tasks.make_slots": "housekeeping",
 }
 
 SCHEDULE: dict[str, dict[str, Any]] = {
@@ -42,6 +45,9 @@ SCHEDULE: dict[str, dict[str, Any]] = {
     "expire-proposals": {"task": "payments.tasks.expire_proposals", "schedule": 600.0},
     "expire-due-orders": {"task": "payments.tasks.expire_due_orders", "schedule": 10.0},
     "expire-holds": {"task": "payments.tasks.expire_holds", "schedule": 60.0},
+    "end-bookings": {"task": "services.tasks.end_bookings", "schedule": 30.0},
+    "close-tickets": {"task": "services.tasks.close_tickets", "schedule": 600.0},
+    "make-slots": {"task": "services.tasks.make_slots", "schedule": 3600.0},
     # Three in the morning in the city.
     "prove-ledger": {
         "task": "payments.tasks.prove_ledger",
@@ -97,7 +103,7 @@ app.conf.update(
         "health_check_interval": 15,
     },
 )
-app.autodiscover_tasks(["vpass.common", "identity", "payments", "services.iot"])
+app.autodiscover_tasks(["vpass.common", "identity", "payments", "services", "services.iot"])
 
 
 @setup_logging.connect

@@ -8,6 +8,8 @@ from cards.api import terminal as buses
 from identity.api import counter, public, resident, terminal
 from payments.api import bank, bank_cards, charges, finance, merchant, withdrawals
 from payments.api import resident as money
+from services.api import counter as queue
+from services.api import resident as booking
 from services.iot.api import platform
 from services.iot.api import resident as iot
 from vpass import pages
@@ -73,11 +75,31 @@ urlpatterns = [
     path(f"{_RESIDENT}parking/claims", iot.ParkingClaims.as_view()),
     path(f"{_RESIDENT}parking/sessions", iot.ParkingSessions.as_view()),
     path(f"{_RESIDENT}parking/sessions/<uuid:session_id>", iot.OneParkingSession.as_view()),
+    path(f"{_RESIDENT}services", booking.Services.as_view()),
+    path(f"{_RESIDENT}services/<uuid:service_id>", booking.OneService.as_view()),
+    path(f"{_RESIDENT}services/<uuid:service_id>/slots", booking.Slots.as_view()),
+    path(f"{_RESIDENT}bookings", booking.Bookings.as_view()),
+    path(f"{_RESIDENT}bookings/<uuid:booking_id>", booking.OneBooking.as_view()),
+    path(
+        f"{_RESIDENT}bookings/<uuid:booking_id>/confirmation",
+        booking.BookingConfirmations.as_view(),
+    ),
+    path(
+        f"{_RESIDENT}bookings/<uuid:booking_id>/cancellation",
+        booking.BookingCancellations.as_view(),
+    ),
     # Counters
     path(f"{_COUNTER}desk-keys", counter.DeskKeys.as_view()),
     path(f"{_COUNTER}sessions", counter.Sessions.as_view()),
     path(f"{_COUNTER}sessions/current", counter.CurrentSession.as_view()),
     path(f"{_COUNTER}scans", counter.CounterScans.as_view()),
+    path(f"{_COUNTER}check-ins", queue.CheckIns.as_view()),
+    path(f"{_COUNTER}queue", queue.QueueOf.as_view()),
+    path(f"{_COUNTER}queue/next", queue.NextCalls.as_view()),
+    path(f"{_COUNTER}tickets/<uuid:ticket_id>/recall", queue.Recalls.as_view()),
+    path(f"{_COUNTER}tickets/<uuid:ticket_id>/serve", queue.Servings.as_view()),
+    path(f"{_COUNTER}tickets/<uuid:ticket_id>/finish", queue.Finishings.as_view()),
+    path(f"{_COUNTER}tickets/<uuid:ticket_id>/miss", queue.Misses.as_view()),
     # Terminals
     path(f"{_TERMINAL}scans", terminal.TerminalScans.as_view()),
     path(f"{_TERMINAL}bus-taps", buses.BusTaps.as_view()),

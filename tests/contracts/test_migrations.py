@@ -13,6 +13,7 @@ from django.db.utils import ProgrammingError
 from cards import states as cards_states
 from identity import states as identity_states
 from payments import states as payments_states
+from services import states as services_states
 from services.iot import states as iot_states
 from vpass.common import states
 from vpass.common.states import EdgeTable
@@ -80,7 +81,10 @@ def test_append_only__owner__truncate_refused_too(owner_url: str, table: str):
 
 def edge_tables() -> dict[str, EdgeTable]:
     found = {}
-    for module in (states, identity_states, cards_states, payments_states, iot_states):
+    modules = (
+        states, identity_states, cards_states, payments_states, services_states, iot_states,
+    )  # fmt: skip
+    for module in modules:
         found |= {
             value.name: value for value in vars(module).values() if isinstance(value, EdgeTable)
         }

@@ -39,6 +39,10 @@ LOGINS = {
             ],
             "desk_enrolment_codes": ["4" * 16, "5" * 16],
         },
+        "check_in": {
+            "staff": {"username": "r", "password": "p", "totp_secret": "AAAA"},
+            "desk_enrolment_code": "6" * 16,
+        },
     },
     "terminal": {
         "key_id": "kiosk-1",

@@ -9,6 +9,7 @@ from typing import Any
 
 from vpass.common import signing
 from vpass.day.actors import Clerk, Kiosk, Phone
+from vpass.day.booking_actors import Appointments, Receptionist
 from vpass.day.card_actors import Bus, CardWallet
 from vpass.day.iot_actors import Driver, Parking
 from vpass.day.memory import Memory
@@ -49,6 +50,19 @@ class Cards:
     tapped: Any = None
 
 
+class Visit:
+    """Those who meet at the counter on the day, and what they hold."""
+
+    appointments: Appointments
+    neighbours: Appointments
+    receptionist: Receptionist
+    desk_enrolment_code: str  # used once
+    service: Any = None
+    slots: list[Any] = field(default_factory=list)
+    booking: Any = None
+    ticket: Any = None
+
+
 @dataclass
 class Day:
     """One day: the way to the program, the world outside, the actors, and what they hold."""
@@ -64,6 +78,7 @@ class Day:
     money: Money
     cards: Cards
     parking: Parking
+    visit: Visit
     resident: Person | None = None
     neighbour: Person | None = None
     case_number: str = ""
@@ -114,7 +129,7 @@ def prepare(
     """
     terminal, days_own = logins["terminal"], logins["day"]
     seeded_code = "" if "desk" in memory.enrolled else days_own["desk_enrolment_code"]
-    phone = Phone(transport)
+    phone, neighbours_phone = Phone(transport), Phone(transport)
     return Day(
         transport=transport,
         outside=outside,
@@ -127,7 +142,7 @@ def prepare(
             signing.load_ed25519_private(terminal["private_key_pem"]),
         ),
         phone=phone,
-        neighbours_phone=Phone(transport),
+        neighbours_phone=neighbours_phone,
         money=Money(
             wallet=Wallet(phone),
             till=Till(transport, memory.key("till")),
@@ -148,6 +163,14 @@ def prepare(
             ),
         ),
         parking=Parking(driver=Driver(phone)),
+        visit=Visit(
+            appointments=Appointments(phone),
+            neighbours=Appointments(neighbours_phone),
+            receptionist=Receptionist(
+                transport, memory.key("check-in desk"), **days_own["check_in"]["staff"]
+            ),
+            desk_enrolment_code=days_own["check_in"]["desk_enrolment_code"],
+        ),
     )
 
 

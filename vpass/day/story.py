@@ -1,11 +1,19 @@
 """The whole citizen's day, thread after thread."""
 
-from vpass.day import card_steps, iot_steps, payment_steps, settlement_steps, steps
+from vpass.day import (
+    booking_steps,
+    card_steps,
+    iot_steps,
+    payment_steps,
+    settlement_steps,
+    steps,
+)
 
 STEPS = [
     *steps.STEPS,
     *payment_steps.STEPS,
     *card_steps.STEPS,
     *iot_steps.STEPS,
+    *booking_steps.STEPS,
     *settlement_steps.STEPS,
 ]

@@ -12,6 +12,7 @@ from payments.settlement import windows
 from vpass.common.signing import ed25519_public_bytes, generate_ed25519, private_pem
 from vpass.secrets import write_once
 from vpass.seed import cards
+from vpass.seed.booking import open_appointments
 from vpass.seed.iot import open_parking
 from vpass.seed.money import hire_accountants, open_bank, open_shop
 from vpass.seed.people import desk_code_of, hire, open_organisation, terminal_code_of
@@ -62,16 +63,19 @@ def fill_city(*, state_dir: Path, at: datetime) -> None:
         bank = open_bank(city)
         tills = open_shop(city, bank=bank)
         open_parking(city, bank=bank, at=at)
+        appointments = open_appointments(hall, at=at)
         logins = {
             "clerk": hire(hall, "clerk"),
             "desk_enrolment_code": desk_code_of(desks[0], at=at),
             "till_enrolment_code": terminal_code_of(tills[0], at=at),
             "finance": hire_accountants(office, "finance", rooms=(1, 2), at=at),
+            "check_in": appointments["check_in"],
             "day": {
                 "clerk": hire(hall, "day-clerk"),
                 "desk_enrolment_code": desk_code_of(desks[1], at=at),
                 "till_enrolment_code": terminal_code_of(tills[1], at=at),
                 "finance": hire_accountants(office, "day-finance", rooms=(3, 4), at=at),
+                "check_in": appointments["day"],
             },
             "terminal": {"key_id": "kiosk-1", "private_key_pem": private_pem(private)},
             **cards.open_issuers(city, bank=bank),

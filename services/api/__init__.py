@@ -1,0 +1,1 @@
+"""The routes of the city's counters, by audience."""

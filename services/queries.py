@@ -1,0 +1,230 @@
+"""Reads and claims what the paths of booking and queue need, each in one statement."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from django.db import connection
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+
+from services.models import ACTIVE_BOOKING, Booking, Seat, Service, Slot, Ticket
+
+# The seat and its booking, or nothing. The second form waits for seats that others have locked, of
+# whom one may roll back. It locks in the order of `n`, so that those who wait cannot wait for each
+# other; that holds in a transaction which has touched no seat before, for also the seats that turn
+# out to be taken stay locked until its end.
+_CLAIM = """
+WITH free AS (
+    SELECT id FROM services_seat
+    WHERE slot_id = %(slot_id)s AND free_from IS NOT NULL
+        AND (free_from <= %(created_at)s OR booking_id = %(replaced)s::uuid)
+    ORDER BY n LIMIT 1 FOR UPDATE SKIP LOCKED
+), seat AS (
+    UPDATE services_seat s SET booking_id = %(id)s, free_from = %(free_from)s
+    FROM free WHERE s.id = free.id RETURNING s.id
+), made AS (
+    INSERT INTO services_booking (id, resident_id, service_id, slot_id, day, state, held_until,
+        created_at)
+    SELECT %(id)s, %(resident_id)s, %(service_id)s, %(slot_id)s, %(day)s, %(state)s,
+        %(held_until)s, %(created_at)s
+    FROM seat ON CONFLICT DO NOTHING RETURNING id
+)
+SELECT (SELECT count(*) FROM seat), (SELECT count(*) FROM made)
+"""
+_CLAIM_WAITING = _CLAIM.replace(" SKIP LOCKED", "")
+
+# A number without a gap or a double: the counter's row is locked until the ticket commits.
+_ISSUE = """
+WITH counted AS (
+    INSERT INTO services_ticketcounter AS c (organisation_id, day, prefix, last)
+    VALUES (%(organisation_id)s, %(day)s, %(prefix)s, 1)
+    ON CONFLICT (organisation_id, day, prefix) DO UPDATE SET last = c.last + 1
+    RETURNING last
+)
+INSERT INTO services_ticket (id, organisation_id, service_id, resident_id, booking_id, day, prefix,
+    number, state, priority, due_at, issued_at, calls)
+SELECT %(id)s, %(organisation_id)s, %(service_id)s, %(resident_id)s, %(booking_id)s, %(day)s,
+    %(prefix)s, last, %(state)s, %(priority)s, %(due_at)s, %(issued_at)s, 0
+FROM counted ON CONFLICT DO NOTHING RETURNING number
+"""
+
+# Two desks never get the same ticket, and a desk which has one gets no second.
+_CALL_NEXT = """
+WITH next AS (
+    SELECT id FROM services_ticket
+    WHERE organisation_id = %(organisation_id)s AND state = 'waiting' AND NOT EXISTS (
+        SELECT FROM services_ticket
+        WHERE desk_id = %(desk_id)s AND state IN ('called', 'serving'))
+    ORDER BY priority, due_at, id LIMIT 1 FOR UPDATE SKIP LOCKED
+), called AS (
+    UPDATE services_ticket t SET state = 'called', desk_id = %(desk_id)s, called_at = %(at)s,
+        calls = calls + 1
+    FROM next WHERE t.id = next.id RETURNING t.id
+), line AS (
+    INSERT INTO services_ticketchange (ticket_id, from_state, to_state, event, actor, at)
+    SELECT id, 'waiting', 'called', %(event)s, %(actor)s, %(at)s FROM called RETURNING 1
+)
+SELECT id FROM called
+"""
+
+
+@dataclass(frozen=True)
+class SlotAsked:
+    """A slot with its service, and the resident's active booking of that service on that day."""
+
+    slot: Slot
+    active_id: uuid.UUID | None
+
+
+def find_slot(slot_id: uuid.UUID, *, resident_id: uuid.UUID) -> SlotAsked | None:
+    """Return the slot of an active organisation as a resident who wants it finds it."""
+    active = Booking.objects.filter(
+        resident_id=resident_id,
+        service=OuterRef("service"),
+        day=OuterRef("day"),
+        state__in=ACTIVE_BOOKING,
+    )
+    slot = (
+        Slot.objects.select_related("service__organisation")
+        .annotate(active_id=Subquery(active.values("id")[:1]))
+        .filter(id=slot_id, service__organisation__state="active")
+        .first()
+    )
+    return None if slot is None else SlotAsked(slot, slot.active_id)
+
+
+def slots_of(
+    service_id: uuid.UUID, *, resident_id: uuid.UUID, day: date | None, at: datetime
+) -> QuerySet[Slot]:
+    """Return a service's slots still to come, each with `free`, the seats this resident may have.
+
+    A seat which the resident holds already counts as free.
+    """
+    held = Q(seat__booking__resident_id=resident_id, seat__booking__state="held")
+    is_free = Q(seat__free_from__lte=at) | Q(seat__free_from__isnull=False) & held
+    found = Slot.objects.filter(service_id=service_id, starts_at__gt=at).annotate(
+        free=Count("seat", filter=is_free)
+    )
+    return found if day is None else found.filter(day=day)
+
+
+def claim_seat(
+    booking: Booking, *, free_from: datetime, replaced: uuid.UUID | None, is_waiting: bool
+) -> str:
+    """Write a new booking with a seat of its slot: "claimed", or nothing is left of it.
+
+    The seat is free again from `free_from`. The seat of the booking `replaced` is as good as a free
+    one. "full": all seats are taken, or locked unless `is_waiting`; "doubled": the resident has an
+    active booking on that day.
+    """
+    values = {field.attname: getattr(booking, field.attname) for field in _BOOKING_FIELDS}
+    values |= {"free_from": free_from, "replaced": replaced}
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM_WAITING if is_waiting else _CLAIM, values)
+        seats, bookings = cursor.fetchone()
+    if not seats:
+        return "full"
+    return "claimed" if bookings else "doubled"
+
+
+def free_seat(booking: Booking, *, at: datetime) -> None:
+    """Let the seat of a booking be free from a moment on."""
+    Seat.objects.filter(booking_id=booking.id).update(free_from=at)
+
+
+def keep_seat(booking: Booking) -> bool:
+    """Take the seat of a hold for good; False when another has it since."""
+    return bool(Seat.objects.filter(booking_id=booking.id).update(free_from=None))
+
+
+def lock_booking(booking_id: uuid.UUID, *, resident_id: uuid.UUID) -> Booking | None:
+    """Return a booking of the resident, with slot and service, which nobody else changes now."""
+    return (
+        Booking.objects.select_related("slot", "service__organisation")
+        .select_for_update(of=("self",), no_key=True)
+        .filter(id=booking_id, resident_id=resident_id)
+        .first()
+    )
+
+
+def lock_arrival(
+    *, resident_id: uuid.UUID, organisation_id: uuid.UUID, ended_after: datetime
+) -> Booking | None:
+    """Return the resident's first booking there that is not over, locked: one they are checked in
+    for, or one whose slot ended later than that."""
+    return (
+        Booking.objects.select_related("slot", "service")
+        .select_for_update(of=("self",), no_key=True)
+        .filter(
+            Q(state="checked_in") | Q(state="booked", slot__ends_at__gt=ended_after),
+            resident_id=resident_id,
+            service__organisation_id=organisation_id,
+        )
+        .order_by("slot__starts_at", "id")
+        .first()
+    )
+
+
+def bookings_of(*, resident_id: uuid.UUID) -> QuerySet[Booking]:
+    """Return a resident's bookings with all that is shown of them, to be ordered by `-id`."""
+    return Booking.objects.select_related(
+        "slot", "service__organisation", "ticket__desk", "ticket__service"
+    ).filter(resident_id=resident_id)
+
+
+def service_called(code: str, *, organisation_id: uuid.UUID) -> Service | None:
+    """Return the service which an organisation calls by this code."""
+    return Service.objects.filter(organisation_id=organisation_id, code=code).first()
+
+
+def issue_ticket(ticket: Ticket) -> bool:
+    """Write a ticket under the next number of its day; False when its owner has one already."""
+    values = {field.attname: getattr(ticket, field.attname) for field in _TICKET_FIELDS}
+    with connection.cursor() as cursor:
+        cursor.execute(_ISSUE, values)
+        row = cursor.fetchone()
+    if row is None:
+        return False
+    ticket.number = row[0]
+    return True
+
+
+def call_next(
+    *, organisation_id: uuid.UUID, desk_id: uuid.UUID, event: str, actor: str, at: datetime
+) -> uuid.UUID | None:
+    """Call the next who waits to a desk; None when nobody waits or the desk has a ticket."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _CALL_NEXT,
+            {
+                "organisation_id": organisation_id,
+                "desk_id": desk_id,
+                "event": event,
+                "actor": actor,
+                "at": at,
+            },
+        )
+        row: Any = cursor.fetchone()
+    return None if row is None else row[0]
+
+
+def tickets_in(organisation_id: uuid.UUID) -> QuerySet[Ticket]:
+    """Return an organisation's tickets with all that is shown of them."""
+    return Ticket.objects.select_related("service", "desk", "booking__slot").filter(
+        organisation_id=organisation_id
+    )
+
+
+def lock_ticket(**wanted: Any) -> Ticket | None:
+    """Return one ticket, with all that is shown of it, which nobody else changes now."""
+    return (
+        Ticket.objects.select_related("service", "desk", "booking__slot")
+        .select_for_update(of=("self",), no_key=True)
+        .filter(**wanted)
+        .first()
+    )
+
+
+_BOOKING_FIELDS = Booking._meta.concrete_fields
+_TICKET_FIELDS = Ticket._meta.concrete_fields
