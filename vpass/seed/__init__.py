@@ -12,6 +12,7 @@ from payments.settlement import windows
 from vpass.common.signing import ed25519_public_bytes, generate_ed25519, private_pem
 from vpass.secrets import write_once
 from vpass.seed.money import hire_accountants, open_bank, open_shop
+from vpass.seed.operations import hire_operator
 from vpass.seed.people import desk_code_of, hire, open_organisation, terminal_code_of
 
 LOGINS = "demo.json"
@@ -63,6 +64,7 @@ def fill_city(*, state_dir: Path, at: datetime) -> None:
             "desk_enrolment_code": desk_code_of(desks[0], at=at),
             "till_enrolment_code": terminal_code_of(tills[0], at=at),
             "finance": hire_accountants(office, "finance", rooms=(1, 2), at=at),
+            "operations": hire_operator(city, at=at),
             "day": {
                 "clerk": hire(hall, "day-clerk"),
                 "desk_enrolment_code": desk_code_of(desks[1], at=at),
