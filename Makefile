@@ -23,8 +23,9 @@ test: $(READY)  ## every test; installs Chromium where that is allowed
 bench: $(READY)  ## measure; one line for each figure, and bench.json
 	@$(RUN) -m tests.bench
 
-faults: $(READY)  ## races and faults in full (ROUNDS=1000)
-	@VPASS_ROUNDS=$(ROUNDS) $(RUN) -m pytest -s tests/races tests/faults
+faults: $(READY)  ## races, faults and bad input in full (ROUNDS=1000)
+	@VPASS_ROUNDS=$(ROUNDS) $(RUN) -m pytest -s tests/races tests/faults \
+		tests/contracts/test_bad_input.py
 
 lint: $(READY)  ## format, lint, types, import contract
 	@$(RUN) -m ruff format --check .

@@ -181,7 +181,7 @@ def test_postings__only_ledger_queries_and_proof_name_their_tables():
         ("payments/settlement/netting.py", "from payments.models import Window, Transaction"),
         ("payments/api/finance.py", "models.Balance.objects.all()"),
         ("payments/statements.py", "AccountLine.objects.all()"),
-        ("vpass/seed.py", "SQL = 'SELECT * FROM payments_balance'"),
+        ("vpass/seed/money.py", "SQL = 'SELECT * FROM payments_balance'"),
         ("services/__init__.py", "apps.get_model('payments', 'Posting')"),
         ("identity/history.py", "account.balance_set.update(posted_fen=0)"),
     ],
