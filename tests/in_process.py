@@ -14,7 +14,7 @@ from vpass.common.clock import now
 from vpass.day.memory import Memory
 from vpass.day.outside import Outside
 from vpass.day.play import Day, prepare
-from vpass.day.transport import Reply, read_json
+from vpass.day.transport import Patience, Reply, read_json
 
 
 class ClientTransport:
@@ -22,6 +22,7 @@ class ClientTransport:
 
     def __init__(self) -> None:
         self.public_url = settings.PUBLIC_URL
+        self.patience = Patience()
 
     def send(
         self, method: str, path: str, *, headers: Mapping[str, str], body: bytes = b""

@@ -170,7 +170,11 @@ def test_command__all_well__exit_code_0(fake_stack: Path, monkeypatch: pytest.Mo
     assert run_command()[1][-1] == "day: 1 steps, 0 failed"
 
 
-def test_command__nothing_answers__every_step_fails(fake_stack: Path):
+def test_command__nothing_answers__every_step_fails(
+    fake_stack: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(command, "PATIENCE_S", 0.5)
+
     code, lines = run_command()
 
     assert code == 1
