@@ -18,6 +18,7 @@ from tests.engines import (
     site_free_environment,
 )
 from tests.outside import sandbox as sandbox
+from tests.outside import sandbox_of_own as sandbox_of_own
 from tests.outside import sandbox_process as sandbox_process
 from vpass import supervisor
 from vpass.secrets import make_private_folder
