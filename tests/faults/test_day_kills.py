@@ -18,7 +18,7 @@ from vpass.day.memory import Memory
 from vpass.day.outside import Outside
 from vpass.day.play import Day, Step, play, prepare
 from vpass.day.story import STEPS
-from vpass.day.transport import HttpTransport, Patience
+from vpass.day.transport import HttpTransport, NoAnswer, Patience
 
 PROGRAMS = ("web", "worker", "beat", "sandbox", "redis", "postgres")
 FULL_DAYS = 5
@@ -99,7 +99,8 @@ def killing(
 ) -> Callable[[Day], str]:
     """The step's act, begun at the moment at which a program dies.
 
-    Only the outside world is waited for: while it is away the program says so, as it has to.
+    Only the outside world is waited for: while it is away the program says so, as it has to. What
+    has no idempotency key and lost its answer (a sign-in, say) is begun again, as people do.
     """
 
     def act(day: Day) -> str:
@@ -108,7 +109,11 @@ def killing(
         if name == "sandbox":
             assert wait_until_back(stage.folder, name, killed=killed)
             assert processes.wait_until(lambda: answers(stage.town.bank.url), within_s=20.0)
-        return step.act(day)
+        try:
+            return step.act(day)
+        except NoAnswer:
+            assert wait_until_back(stage.folder, name, killed=killed)
+            return step.act(day)
 
     return act
 
