@@ -8,7 +8,7 @@ READY := $(VENV)/.installed
 ROUNDS ?= 1000
 
 .DEFAULT_GOAL := help
-.PHONY: up day test bench faults lint reset help
+.PHONY: up day test test-site bench faults lint reset help
 
 up: $(READY)  ## start everything, play the day the first time, stay up until Ctrl-C
 	@$(RUN) manage.py up
@@ -20,11 +20,17 @@ test: $(READY)  ## every test; installs Chromium where that is allowed
 	@sh .ci/chromium
 	@$(RUN) -m pytest
 
+test-site: $(READY)  ## every test on your own PostgreSQL and Redis; says how to give them
+	@$(RUN) -m tests.site
+	@sh .ci/chromium
+	@$(RUN) -m pytest
+
 bench: $(READY)  ## measure; one line for each figure, and bench.json
 	@$(RUN) -m tests.bench
 
-faults: $(READY)  ## races and faults in full (ROUNDS=1000)
-	@VPASS_ROUNDS=$(ROUNDS) $(RUN) -m pytest -s tests/races tests/faults
+faults: $(READY)  ## races, faults and bad input in full (ROUNDS=1000)
+	@VPASS_ROUNDS=$(ROUNDS) $(RUN) -m pytest -s tests/races tests/faults \
+		tests/contracts/test_bad_input.py
 
 lint: $(READY)  ## format, lint, types, import contract
 	@$(RUN) -m ruff format --check .
@@ -36,7 +42,7 @@ reset: $(READY)  ## remove this checkout's data, secrets and logs (asks first)
 	@$(RUN) manage.py reset
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 $(READY): requirements.lock
 	@test -n "$(PYTHON)" || { echo "V Pass needs Python 3.11 or newer."; exit 1; }

@@ -2,7 +2,8 @@
 
 from django.apps import AppConfig
 
-from vpass.common import callers, outbox
+from vpass.common import callers, contributions, outbox
+from vpass.common.figures import QUESTION
 
 
 class IdentityConfig(AppConfig):
@@ -11,11 +12,12 @@ class IdentityConfig(AppConfig):
     name = "identity"
 
     def ready(self) -> None:
-        from identity import devices, enrolment, organisations, staff
+        from identity import devices, enrolment, figures, organisations, staff
 
         callers.register_resolver("resident", devices.find_resident_caller)
         callers.register_resolver("machine", organisations.find_machine_caller)
         callers.register_resolver("staff", staff.find_staff_caller)
+        contributions.register(QUESTION, "identity", figures.figures)
         outbox.subscribe(
             enrolment.ONE_TIME_CODE_DUE,
             "identity.send_one_time_code",

@@ -2,7 +2,8 @@
 
 from django.apps import AppConfig
 
-from vpass.common import outbox
+from vpass.common import contributions, outbox
+from vpass.common.figures import QUESTION
 
 
 class PaymentsConfig(AppConfig):
@@ -11,10 +12,11 @@ class PaymentsConfig(AppConfig):
     name = "payments"
 
     def ready(self) -> None:
-        from payments import accounts, charges, debits, fares, payouts, refunds
+        from payments import accounts, charges, debits, fares, figures, payouts, refunds
         from payments.settlement import payouts as settlement
         from payments.settlement import windows
 
+        contributions.register(QUESTION, "payments", figures.figures)
         outbox.subscribe(
             payouts.PAYOUT_PREPARED, "payments.bank", payouts.send_prepared, calls_out=True
         )

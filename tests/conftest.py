@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.db import connections
 from django.test import TransactionTestCase
 
@@ -17,6 +18,7 @@ from tests.engines import (
     site_free_environment,
 )
 from tests.outside import sandbox as sandbox
+from tests.outside import sandbox_of_own as sandbox_of_own
 from tests.outside import sandbox_process as sandbox_process
 from vpass import supervisor
 from vpass.secrets import make_private_folder
@@ -47,6 +49,19 @@ def django_db_setup(
 def owner_url(django_db_setup: TestDatabase) -> str:
     """The test database for the owner of the schema."""
     return django_db_setup.owner_url
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_passwords() -> Iterator[None]:
+    """Argon2 at its least: a seeded city has many log-ins, and each would take a tenth of a second.
+
+    Programs that run as processes of their own hash in full.
+    """
+    patch = pytest.MonkeyPatch()
+    for name, value in {"time_cost": 1, "memory_cost": 8, "parallelism": 1}.items():
+        patch.setattr(Argon2PasswordHasher, name, value)
+    yield
+    patch.undo()
 
 
 @pytest.fixture

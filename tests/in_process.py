@@ -1,12 +1,16 @@
 """The day's actors without a stack: their requests go through Django's test client."""
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from django.conf import settings
 from django.test import Client
 
+from payments import payouts
+from payments.settlement import payouts as settlement
+from tests import sensors
 from tests.outside import OutsideWorld
 from vpass import seed
 from vpass.common import outbox
@@ -14,7 +18,7 @@ from vpass.common.clock import now
 from vpass.day.memory import Memory
 from vpass.day.outside import Outside
 from vpass.day.play import Day, prepare
-from vpass.day.transport import Reply, read_json
+from vpass.day.transport import Patience, Reply, read_json
 
 
 class ClientTransport:
@@ -22,6 +26,7 @@ class ClientTransport:
 
     def __init__(self) -> None:
         self.public_url = settings.PUBLIC_URL
+        self.patience = Patience()
 
     def send(
         self, method: str, path: str, *, headers: Mapping[str, str], body: bytes = b""
@@ -38,6 +43,15 @@ class ClientTransport:
 def deliver() -> None:
     """What the worker does in a stack."""
     outbox.deliver_due(at=now())
+
+
+def work() -> None:
+    """What worker and clock do in a stack; an inquiry comes sooner than its five seconds."""
+    sensors.drain_all(at=now())
+    if outbox.deliver_due(at=now()) == 0:
+        payouts.pursue_due(at=now() + payouts.TAKEN_FOR)
+        settlement.settle_due(at=now())
+        time.sleep(0.02)
 
 
 def prepare_day(sandbox: OutsideWorld, *, folder: Path) -> Day:

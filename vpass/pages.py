@@ -55,6 +55,18 @@ class TillPage(Page):
     permissions = "camera=(self), microphone=(), geolocation=()"
 
 
+class OperationsPage(Page):
+    """The operators' desk: what runs, what waits, dead letters."""
+
+    template_name = "desk/operations.html"
+
+
+class CityPage(Page):
+    """The city's day in large figures, for a screen on the wall."""
+
+    template_name = "dashboard/city.html"
+
+
 class PhoneManifest(Page):
     """What a phone needs to know to install the page."""
 

@@ -15,6 +15,7 @@ from services.iot.api import resident as iot
 from vpass import pages
 from vpass.common import health
 from vpass.common.api import problems
+from vpass.operations import api as operations
 
 handler400 = problems.bad_request
 handler403 = problems.not_allowed
@@ -29,6 +30,7 @@ _BANK = "api/bank/v1/"
 _FINANCE = "api/finance/v1/"
 _ISSUER = "api/issuer/v1/"
 _PLATFORM = "api/platform/v1/"
+_OPERATIONS = "api/operations/v1/"
 
 urlpatterns = [
     # Pages
@@ -37,6 +39,8 @@ urlpatterns = [
     path("phone/service-worker.js", pages.PhoneServiceWorker.as_view()),
     path("counter/", pages.CounterPage.as_view()),
     path("till/", pages.TillPage.as_view()),
+    path("operations/", pages.OperationsPage.as_view()),
+    path("city/", pages.CityPage.as_view()),
     # Operations
     path("health/live", health.live),
     path("health/ready", health.ready),
@@ -132,4 +136,11 @@ urlpatterns = [
     path(f"{_FINANCE}proposals", finance.Proposals.as_view()),
     path(f"{_FINANCE}proposals/<uuid:proposal_id>/approval", finance.ProposalApprovals.as_view()),
     path(f"{_FINANCE}proposals/<uuid:proposal_id>/rejection", finance.ProposalRejections.as_view()),
+    # Operators
+    path(f"{_OPERATIONS}state", operations.State.as_view()),
+    path(f"{_OPERATIONS}city", operations.City.as_view()),
+    path(f"{_OPERATIONS}dead-letters", operations.DeadLetters.as_view()),
+    path(
+        f"{_OPERATIONS}dead-letters/<int:delivery_id>/redelivery", operations.Redeliveries.as_view()
+    ),
 ]

@@ -33,6 +33,8 @@ PLAIN: dict[str, tuple[Any, int]] = {
     "phone/service-worker.js": (pages.PhoneServiceWorker, 200),
     "counter/": (pages.CounterPage, 200),
     "till/": (pages.TillPage, 200),
+    "operations/": (pages.OperationsPage, 200),
+    "city/": (pages.CityPage, 200),
     "health/live": (health.live, 200),
     "health/ready": (health.ready, 200),
     "metrics": (health.metrics, 401),
@@ -42,7 +44,7 @@ PLAIN: dict[str, tuple[Any, int]] = {
 # A status alone is a success; what is refused beyond the edge shows that the edge let it through.
 CALLERS = (
     "anonymous", "key", "resident 1", "resident 2", "staff", "accountant", "terminal", "merchant",
-    "bank", "issuer",
+    "bank", "issuer", "operator",
 )  # fmt: skip
 Cell = tuple[int, str | None]
 NO_PROOF: Cell = (401, "proof.missing")
@@ -61,11 +63,11 @@ GOOD: Cell = (200, None)
 
 # Residents carry their proof in DPoP, desks theirs in Desk-Proof: neither opens the other's door.
 def resident(level_1: Cell, level_2: Cell) -> tuple[Cell, ...]:
-    return (UNKNOWN, UNKNOWN, level_1, level_2, *[UNKNOWN] * 6)
+    return (UNKNOWN, UNKNOWN, level_1, level_2, *[UNKNOWN] * 7)
 
 
-def staff(anyone: Cell, accountant: Cell) -> tuple[Cell, ...]:
-    return (*[UNKNOWN] * 4, anyone, accountant, *[UNKNOWN] * 4)
+def staff(anyone: Cell, accountant: Cell, operator: Cell | None = None) -> tuple[Cell, ...]:
+    return (*[UNKNOWN] * 4, anyone, accountant, *[UNKNOWN] * 4, operator or anyone)
 
 
 def machine(
@@ -75,16 +77,17 @@ def machine(
     bank: Cell = OTHERS,
     issuer: Cell = OTHERS,
 ) -> tuple[Cell, ...]:
-    return (*[UNSIGNED] * 6, terminal, merchant, bank, issuer)
+    return (*[UNSIGNED] * 6, terminal, merchant, bank, issuer, UNSIGNED)
 
 
 _R, _C, _T = "api/resident/v1/", "api/counter/v1/", "api/terminal/v1/"
 _M, _B, _F = "api/merchant/v1/", "api/bank/v1/", "api/finance/v1/"
 _I = "api/issuer/v1/"
 _P = "api/platform/v1/"
+_O = "api/operations/v1/"
 # On their way in: the key alone is asked for, and a proof tied to a token is none of it.
-_NEW_PHONE = (NO_PROOF, INVALID, FOREIGN_PROOF, FOREIGN_PROOF, *[NO_PROOF] * 6)
-_NEW_DESK = (*[NO_PROOF] * 4, FOREIGN_PROOF, FOREIGN_PROOF, *[NO_PROOF] * 4)
+_NEW_PHONE = (NO_PROOF, INVALID, FOREIGN_PROOF, FOREIGN_PROOF, *[NO_PROOF] * 7)
+_NEW_DESK = (*[NO_PROOF] * 4, FOREIGN_PROOF, FOREIGN_PROOF, *[NO_PROOF] * 4, FOREIGN_PROOF)
 MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("get", ".well-known/vpass-keys.json"): (GOOD,) * len(CALLERS),
     # Residents
@@ -147,6 +150,10 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("post", _F + "proposals"): staff(ROLE, NO_KEY),
     ("post", _F + "proposals/<uuid:proposal_id>/approval"): staff(ROLE, NO_KEY),
     ("post", _F + "proposals/<uuid:proposal_id>/rejection"): staff(ROLE, NO_KEY),
+    ("get", _O + "state"): staff(ROLE, ROLE, GOOD),
+    ("get", _O + "city"): staff(ROLE, ROLE, GOOD),
+    ("get", _O + "dead-letters"): staff(ROLE, ROLE, GOOD),
+    ("post", _O + "dead-letters/<int:delivery_id>/redelivery"): staff(ROLE, ROLE, NO_KEY),
     # Machines
     ("post", _T + "scans"): machine(terminal=NO_KEY),
     ("get", _M + "payments"): machine(merchant=GOOD),
@@ -229,7 +236,9 @@ def everybody(
 ) -> Everybody:
     shop = open_shop()
     accountant = city.sign_in_clerk(city.make_desk(hall, name="财务室"), username="a", at=at)
-    Staff.objects.filter(user__username="a").update(roles=["finance"])
+    operator = city.sign_in_clerk(city.make_desk(hall, name="值班室"), username="o", at=at)
+    for username, role in (("a", "finance"), ("o", "operations")):
+        Staff.objects.filter(user__username=username).update(roles=[role])
     return Everybody(
         {
             "anonymous": lambda method, path, body: city.send(method, path, body, {}),
@@ -245,6 +254,7 @@ def everybody(
             "issuer": city.make_terminal(
                 shop.system.bank.organisation, scene="issuer", key_id="issuer-1"
             ).send,
+            "operator": operator.send,
         }
     )
 
@@ -280,8 +290,8 @@ def test_matrix__has_a_line_for_each_route_and_method_and_no_other():
 def _converter(found: re.Match[str]) -> str:
     if "/push/" in found.string:
         return f"<slug:{found[1]}>"
-    kind = "int" if found[1] in {"window_id", "line_id"} and "window" in found.string else "uuid"
-    return f"<{kind}:{found[1]}>"
+    is_number = found[1] in {"window_id", "line_id"} and "window" in found.string
+    return f"<{'int' if is_number or found[1] == 'delivery_id' else 'uuid'}:{found[1]}>"
 
 
 def test_openapi__same_routes_and_methods():

@@ -2,12 +2,17 @@
 
 from tests.faults.stage import Stage
 
-# What may stand there only if a client was told so in the end.
+# What may stand there of the town's residents only if a client was told so in the end. Those of the
+# citizen's day see for themselves.
 _STORED = {
-    "payment": "SELECT id FROM payments_order WHERE state <> 'failed'",
-    "refund": "SELECT id FROM payments_refund",
-    "withdrawal": "SELECT id FROM payments_payout WHERE purpose = 'withdrawal'",
-    "top_up_by_card": "SELECT id FROM payments_debit WHERE purpose = 'top_up'",
+    "payment": "SELECT id FROM payments_order"
+    " WHERE state <> 'failed' AND payer_id = ANY (%s::uuid[])",
+    "refund": "SELECT r.id FROM payments_refund r JOIN payments_order o ON o.id = r.order_id"
+    " WHERE o.payer_id = ANY (%s::uuid[])",
+    "withdrawal": "SELECT id FROM payments_payout"
+    " WHERE purpose = 'withdrawal' AND resident_id = ANY (%s::uuid[])",
+    "top_up_by_card": "SELECT id FROM payments_debit"
+    " WHERE purpose = 'top_up' AND resident_id = ANY (%s::uuid[])",
 }
 
 
@@ -21,11 +26,12 @@ def judge(stage: Stage) -> list[str]:
     found = [f"undecided: {each}" for each in oracle.undecided]
     found += [f"contradicted: {each}" for each in oracle.contradicted]
     found += [f"answered {each}" for each in oracle.faults if each.startswith("500")]
+    residents = [wallet.resident_id for wallet in stage.town.wallets]
     for work, statement in _STORED.items():
         known = {each["id"] for each in oracle.told() if each["work"] == work}
         found += [
             f"{work} {row[0]} that nobody was told of"
-            for row in stage.read(statement)
+            for row in stage.read(statement, residents)
             if str(row[0]) not in known
         ]
     for kind in ("payout", "debit"):

@@ -9,6 +9,13 @@ from vpass import processes, supervisor
 BACK_WITHIN_S = 30.0
 
 
+def state_dir_of(run: supervisor.Run) -> Path:
+    """The state folder of a running stack, as its supervisor was told it."""
+    variables = Path(f"/proc/{run.pid}/environ").read_bytes().split(b"\0")
+    environ = dict(os.fsdecode(line).partition("=")[::2] for line in variables)
+    return Path(environ["VPASS_STATE_DIR"])
+
+
 def kill(state_dir: Path, name: str) -> int:
     """Sends SIGKILL to the program that `run.json` names; returns the number it had."""
     run = supervisor.read_run(state_dir)

@@ -51,13 +51,17 @@ class Stage:
 
     def open(self) -> None:
         """Money comes into every wallet."""
-        self.town.bank.ask("POST", "/bank/control/settings", {"books_after_s": 0.3})
+        self.hasten_bank()
         for wallet in self.town.wallets:
             self.town.bank.credit(wallet, START_FEN)
         assert processes.wait_until(
             lambda: self.town.bank.totals()["notices"].get("credited") == len(self.town.wallets),
             within_s=30.0,
         ), self.town.bank.totals()
+
+    def hasten_bank(self) -> None:
+        """Has the bank book soon; one that was started anew has forgotten that."""
+        self.town.bank.ask("POST", "/bank/control/settings", {"books_after_s": 0.3})
 
     def rest(self) -> bool:
         """Whether everything under way comes to its end in time, with its waits cut short."""

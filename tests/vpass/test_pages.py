@@ -16,7 +16,16 @@ def served(view: type[pages.Page]) -> tuple[str, dict[str, str]]:
     return response.render().content.decode(), dict(response.items())
 
 
-@pytest.mark.parametrize("view", [pages.PhonePage, pages.CounterPage, pages.TillPage])
+PAGES = [
+    pages.PhonePage,
+    pages.CounterPage,
+    pages.TillPage,
+    pages.OperationsPage,
+    pages.CityPage,
+]
+
+
+@pytest.mark.parametrize("view", PAGES)
 def test_page__markup__nothing_inline_and_nothing_from_elsewhere(view: type[pages.Page]) -> None:
     markup, headers = served(view)
 

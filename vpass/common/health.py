@@ -54,12 +54,7 @@ def ready(request: HttpRequest) -> HttpResponse:
         return _answer({"status": _status(_database())}, None)
     if not _has_token(request):
         return _refuse(request)
-    state = _database()
-    outside = {"broker": {"reachable": _reaches_broker()}, "outbox": _outbox(state)}
-    warnings = _warnings(state, outside)
-    return _answer(
-        {"status": _status(state), "database": state, **outside, "warnings": warnings}, None
-    )
+    return _answer(state_of_engines(), None)
 
 
 def metrics(request: HttpRequest) -> HttpResponse:
@@ -70,6 +65,14 @@ def metrics(request: HttpRequest) -> HttpResponse:
     response = HttpResponse(text, content_type="text/plain; version=0.0.4; charset=utf-8")
     response["Cache-Control"] = "no-store"
     return response
+
+
+def state_of_engines() -> dict[str, Any]:
+    """How the database, the broker and the outbox stand, and what is worth a warning."""
+    state = _database()
+    outside = {"broker": {"reachable": _reaches_broker()}, "outbox": _outbox(state)}
+    warnings = _warnings(state, outside)
+    return {"status": _status(state), "database": state, **outside, "warnings": warnings}
 
 
 def outbox_figures() -> dict[str, float]:

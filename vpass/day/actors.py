@@ -130,22 +130,27 @@ class Phone:
         idempotency_key: str | None = None,
     ) -> Reply:
         """One request of the app, with the phone's proof; `path` is under the residents' part."""
-        headers = {}
-        token_hash = None
-        if signed_in:
-            if self.access_token is None:
-                raise Unexpected("this phone is not signed in")
-            headers["Authorization"] = f"DPoP {self.access_token}"
-            token_hash = b64url_encode(sha256(self.access_token.encode()).digest())
-        headers["DPoP"] = key_proof(
-            self.key,
-            method=method,
-            url=self.transport.public_url + RESIDENT + path,
-            at=clock.now() + self._ahead,
-            token_hash=token_hash,
-        )
-        return send_json(
-            self.transport, method, RESIDENT + path, headers, body, key=idempotency_key
+        if signed_in and self.access_token is None:
+            raise Unexpected("this phone is not signed in")
+
+        def send_once() -> Reply:
+            headers, token_hash = {}, None
+            if signed_in and self.access_token is not None:
+                headers["Authorization"] = f"DPoP {self.access_token}"
+                token_hash = b64url_encode(sha256(self.access_token.encode()).digest())
+            headers["DPoP"] = key_proof(
+                self.key,
+                method=method,
+                url=self.transport.public_url + RESIDENT + path,
+                at=clock.now() + self._ahead,
+                token_hash=token_hash,
+            )
+            return send_json(
+                self.transport, method, RESIDENT + path, headers, body, key=idempotency_key
+            )
+
+        return self.transport.patience.ask(
+            send_once, is_repeatable=method == "GET" or idempotency_key is not None
         )
 
 
@@ -205,17 +210,25 @@ class Clerk:
         """One request of the desk's browser, with its proof; `path` is under this `part`."""
         if signed_in and not self._cookie:
             raise Unexpected("this clerk is not signed in")
-        proof = key_proof(
-            self.desk_key,
-            method=method,
-            url=self.transport.public_url + part + path,
-            at=clock.now(),
-            token_hash=self._session_hash if signed_in else None,
+
+        def send_once() -> Reply:
+            proof = key_proof(
+                self.desk_key,
+                method=method,
+                url=self.transport.public_url + part + path,
+                at=clock.now(),
+                token_hash=self._session_hash if signed_in else None,
+            )
+            headers = {"Desk-Proof": proof}
+            if signed_in:
+                headers["Cookie"] = self._cookie
+            return send_json(
+                self.transport, method, part + path, headers, body, key=idempotency_key
+            )
+
+        return self.transport.patience.ask(
+            send_once, is_repeatable=method == "GET" or idempotency_key is not None
         )
-        headers = {"Desk-Proof": proof}
-        if signed_in:
-            headers["Cookie"] = self._cookie
-        return send_json(self.transport, method, part + path, headers, body, key=idempotency_key)
 
 
 @dataclass
@@ -231,23 +244,15 @@ class Kiosk:
     ) -> Reply:
         """Scans a code; the request is signed as RFC 9421 says."""
         body = {"code": code, "purpose": purpose, "case_number": case_number}
-        raw = json.dumps(body, ensure_ascii=False).encode()
-        path = f"{TERMINAL}/scans"
-        headers = {"content-type": JSON, "idempotency-key": key or new_key()}
-        headers |= http_signatures.sign_request(
-            Parts(
-                method="POST",
-                target_uri=self.transport.public_url + path,
-                headers=headers,
-                body=raw,
-            ),
+        return send_signed(
+            self.transport,
+            "POST",
+            f"{TERMINAL}/scans",
+            body,
+            key=key or new_key(),
             key_id=self.key_id,
             private=self.private,
-            algorithm="ed25519",
-            at=clock.now(),
-            nonce=secrets.token_urlsafe(18),
         )
-        return self.transport.send("POST", path, headers=headers, body=raw)
 
 
 def totp(secret: str, *, at: datetime) -> str:
@@ -291,3 +296,35 @@ def send_json(
     if key is not None:
         headers["Idempotency-Key"] = key
     return transport.send(method, path, headers=headers, body=raw)
+
+
+def send_signed(
+    transport: Transport,
+    method: str,
+    path: str,
+    body: dict[str, Any] | None,
+    *,
+    key: str | None,
+    key_id: str,
+    private: signing.Ed25519Private | signing.P256Private,
+) -> Reply:
+    """Sends a machine's request, signed as RFC 9421 says and anew for each try, with patience."""
+    raw = b"" if body is None else json.dumps(body, ensure_ascii=False).encode()
+    kept = {"content-type": JSON} if raw else {}
+    if key is not None:
+        kept["idempotency-key"] = key
+
+    def send() -> Reply:
+        added = http_signatures.sign_request(
+            Parts(method=method, target_uri=transport.public_url + path, headers=kept, body=raw),
+            key_id=key_id,
+            private=private,
+            algorithm=(
+                "ed25519" if isinstance(private, signing.Ed25519Private) else "ecdsa-p256-sha256"
+            ),
+            at=clock.now(),
+            nonce=secrets.token_urlsafe(18),
+        )
+        return transport.send(method, path, headers=kept | added, body=raw)
+
+    return transport.patience.ask(send, is_repeatable=method == "GET" or key is not None)

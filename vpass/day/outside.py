@@ -10,7 +10,7 @@ from typing import Any
 
 import requests
 
-from vpass.day.transport import Unexpected
+from vpass.day.transport import NoAnswer, Patience, Reply, Unexpected, read_json, was_sent
 
 TIMEOUT_S = 5.0
 MESSAGE_WITHIN_S = 20.0
@@ -35,8 +35,15 @@ def _pause() -> None:
 class Outside:
     """The sandbox at `url`; `wait` passes the time while a message is on its way."""
 
-    def __init__(self, url: str, *, wait: Callable[[], object] = _pause) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        wait: Callable[[], object] = _pause,
+        patience: Patience | None = None,
+    ) -> None:
         self._url = url
+        self._patience = patience or Patience()
         self.wait = wait
 
     def person(self, place: int) -> Person:
@@ -149,14 +156,21 @@ class Outside:
         return items
 
     def _ask(self, method: str, path: str, **options: Any) -> Any:
+        reply = self._patience.ask(
+            lambda: self._send(method, path, **options), is_repeatable=method == "GET"
+        )
+        if reply.status != 200:
+            raise Unexpected(f"the sandbox answered {reply.status} to {method}")
+        return reply.body
+
+    def _send(self, method: str, path: str, **options: Any) -> Reply:
         try:
             with requests.Session() as session:
                 session.trust_env = False
                 answer = session.request(method, self._url + path, timeout=TIMEOUT_S, **options)
         except requests.RequestException as error:
-            raise Unexpected(
-                f"the sandbox does not answer: {type(error).__name__}; without it there is no day"
+            raise NoAnswer(
+                f"the sandbox does not answer: {type(error).__name__}; without it there is no day",
+                was_sent=was_sent(error),
             ) from error
-        if answer.status_code != 200:
-            raise Unexpected(f"the sandbox answered {answer.status_code} to {method}")
-        return answer.json()
+        return Reply(answer.status_code, read_json(answer.content), {})

@@ -4,15 +4,12 @@ As in `actors`, methods return the Reply as it came, refusals included, unless t
 What is signed is told by docs/phone-proofs.md and docs/http-signatures.md.
 """
 
-import json
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from vpass.common import clock, http_signatures, signing
-from vpass.common.http_signatures import Parts
-from vpass.day.actors import JSON, Clerk, Phone, new_key
+from vpass.common import signing
+from vpass.day.actors import Clerk, Phone, new_key, send_signed
 from vpass.day.transport import Reply, Transport
 
 MERCHANT = "/api/merchant/v1"
@@ -99,24 +96,15 @@ class Till:
     def _send(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, key: str | None = None
     ) -> Reply:
-        raw = b"" if body is None else json.dumps(body, ensure_ascii=False).encode()
-        headers = {"content-type": JSON} if raw else {}
-        if key is not None:
-            headers["idempotency-key"] = key
-        headers |= http_signatures.sign_request(
-            Parts(
-                method=method,
-                target_uri=self.transport.public_url + MERCHANT + path,
-                headers=headers,
-                body=raw,
-            ),
+        return send_signed(
+            self.transport,
+            method,
+            MERCHANT + path,
+            body,
+            key=key,
             key_id=signing.thumbprint(signing.jwk_of(self.private)),
             private=self.private,
-            algorithm="ecdsa-p256-sha256",
-            at=clock.now(),
-            nonce=secrets.token_urlsafe(18),
         )
-        return self.transport.send(method, MERCHANT + path, headers=headers, body=raw)
 
 
 @dataclass

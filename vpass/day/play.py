@@ -50,6 +50,7 @@ class Cards:
     tapped: Any = None
 
 
+@dataclass
 class Visit:
     """Those who meet at the counter on the day, and what they hold."""
 

@@ -1,17 +1,30 @@
 """Carries an actor's requests to the program, and brings back what it answered."""
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import requests
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 TIMEOUT_S = (3.0, 20.0)
+PAUSE_S = 0.2
+# Answers that say nothing about the work: somebody is away, or it is in hand.
+LATER = frozenset({"service.unavailable", "service.busy", "idempotency.running"})
 
 
 class Unexpected(Exception):
     """The program answered otherwise than it must; the message says how."""
+
+
+class NoAnswer(Unexpected):
+    """Nothing came back; `was_sent` says whether the request may have arrived."""
+
+    def __init__(self, message: str, *, was_sent: bool) -> None:
+        super().__init__(message)
+        self.was_sent = was_sent
 
 
 @dataclass(frozen=True)
@@ -43,10 +56,42 @@ class Reply:
         return f"{self.status} {self.code}".rstrip()
 
 
+@dataclass
+class Patience:
+    """For how long altogether those of a day ask again when nobody answers, and how often they did.
+
+    A phone in a tunnel does the same: the request is signed anew, and its idempotency key is the
+    one it had.
+    """
+
+    left_s: float = 0.0
+    repeated: int = 0
+
+    def ask(self, send: Callable[[], "Reply"], *, is_repeatable: bool) -> "Reply":
+        """What `send` is answered; asked again while nobody is there, or "later" is the answer.
+
+        What may have arrived is only sent again when it `is_repeatable`: a question, or work under
+        an idempotency key. Raises NoAnswer when patience is at an end.
+        """
+        while True:
+            begun = time.monotonic()
+            try:
+                reply = send()
+                if reply.code not in LATER or self.left_s <= 0:
+                    return reply
+            except NoAnswer as error:
+                if self.left_s <= 0 or (error.was_sent and not is_repeatable):
+                    raise
+            time.sleep(PAUSE_S)
+            self.repeated += 1
+            self.left_s -= time.monotonic() - begun
+
+
 class Transport(Protocol):
     """A way to the program, whose own name for itself is `public_url`: signatures cover that."""
 
     public_url: str
+    patience: Patience
 
     def send(
         self, method: str, path: str, *, headers: Mapping[str, str], body: bytes = b""
@@ -57,14 +102,16 @@ class Transport(Protocol):
 class HttpTransport:
     """Over the network, to the address where the program answers."""
 
-    def __init__(self, url: str, *, public_url: str) -> None:
+    def __init__(self, url: str, *, public_url: str, patience: Patience | None = None) -> None:
+        """Without `patience`, every request is sent once."""
         self.public_url = public_url
+        self.patience = patience or Patience()
         self._url = url
 
     def send(
         self, method: str, path: str, *, headers: Mapping[str, str], body: bytes = b""
     ) -> Reply:
-        """See Transport; raises Unexpected when no answer comes."""
+        """See Transport; raises NoAnswer when none comes."""
         try:
             # A session each time: the actors carry their own cookies, as separate people do.
             with requests.Session() as session:
@@ -78,9 +125,17 @@ class HttpTransport:
                     allow_redirects=False,
                 )
         except requests.RequestException as error:
-            raise Unexpected(f"no answer to {method} {path}: {type(error).__name__}") from error
+            raise NoAnswer(
+                f"no answer to {method} {path}: {type(error).__name__}", was_sent=was_sent(error)
+            ) from error
         cookies = {str(cookie.name): str(cookie.value or "") for cookie in answer.cookies}
         return Reply(answer.status_code, read_json(answer.content), cookies)
+
+
+def was_sent(error: requests.RequestException) -> bool:
+    """Whether the request may have arrived: not when there was no connection to send it over."""
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    return not isinstance(reason, NewConnectionError | ConnectTimeoutError)
 
 
 def read_json(content: bytes) -> Any:

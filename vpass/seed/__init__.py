@@ -15,6 +15,7 @@ from vpass.seed import cards
 from vpass.seed.booking import open_appointments
 from vpass.seed.iot import open_parking
 from vpass.seed.money import hire_accountants, open_bank, open_shop
+from vpass.seed.operations import hire_operator
 from vpass.seed.people import desk_code_of, hire, open_organisation, terminal_code_of
 
 LOGINS = "demo.json"
@@ -70,6 +71,7 @@ def fill_city(*, state_dir: Path, at: datetime) -> None:
             "till_enrolment_code": terminal_code_of(tills[0], at=at),
             "finance": hire_accountants(office, "finance", rooms=(1, 2), at=at),
             "check_in": appointments["check_in"],
+            "operations": hire_operator(city, at=at),
             "day": {
                 "clerk": hire(hall, "day-clerk"),
                 "desk_enrolment_code": desk_code_of(desks[1], at=at),

@@ -14,9 +14,11 @@ from vpass.day.memory import Memory
 from vpass.day.outside import Outside
 from vpass.day.play import play, prepare
 from vpass.day.story import STEPS
-from vpass.day.transport import HttpTransport
+from vpass.day.transport import HttpTransport, Patience
 from vpass.secrets import make_private_folder
 from vpass.supervisor import Run, StackFailure, stack
+
+PATIENCE_S = 30.0  # altogether, for what is away for a moment
 
 
 class Command(BaseCommand):
@@ -50,14 +52,18 @@ class Command(BaseCommand):
     def play(self, run: Run, *, desk_code: str) -> int:
         """Play all steps on a running stack; returns how many failed."""
         logins = read_logins(settings.STATE_DIR / seed.LOGINS)
+        patience = Patience(PATIENCE_S)
         day = prepare(
-            transport=HttpTransport(run.web_url, public_url=run.public_url),
-            outside=Outside(run.sandbox_url),
+            transport=HttpTransport(run.web_url, public_url=run.public_url, patience=patience),
+            outside=Outside(run.sandbox_url, patience=patience),
             memory=Memory.load(settings.STATE_DIR / "day.json"),
             logins=logins,
             desk_code=desk_code,
         )
-        return play(STEPS, day, say=self.say)
+        failed = play(STEPS, day, say=self.say)
+        if patience.repeated:
+            self.say(f"{patience.repeated} requests had no answer at first and were sent again")
+        return failed
 
     def say(self, line: str) -> None:
         """Show a line at once."""

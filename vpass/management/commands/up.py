@@ -20,6 +20,8 @@ PAGES = (
     ("/phone/", "手机 the resident's phone"),
     ("/counter/", "窗口 the counter"),
     ("/till/", "收银台 the till"),
+    ("/operations/", "运行 operations"),
+    ("/city/", "城市今日 the city today"),
     ("/health/ready", "就绪 readiness"),
 )
 FOR_MACHINES = {"day", "terminal"}  # kept in the file, but nothing a person would type

@@ -10,13 +10,12 @@ import { makeResult } from "./result.js";
 const LONG_ENOUGH = 200;
 const SILENCE_MS = 400;
 const TRIES = 3;
-const SESSION_OVER = ["token.unknown", "caller.not_authenticated"];
 const BETWEEN_TRIES_MS = 700;
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Sets the scanning view up; `onSessionOver` hears that the session no longer holds. */
-export function makeScanning({ desk, onSessionOver }) {
+/** Sets the scanning view up; `onRefused` hears of each refusal. */
+export function makeScanning({ desk, onRefused }) {
   const field = find("#scanned");
   const purpose = find("#purpose");
   const caseNumber = find("#case-number");
@@ -81,7 +80,7 @@ export function makeScanning({ desk, onSessionOver }) {
   function judge(problem) {
     if (problem.isUncertain) result.uncertain(problem);
     else result.refused(problem);
-    if (SESSION_OVER.includes(problem.code)) onSessionOver();
+    onRefused(problem);
     if (problem.errors.some((error) => error.field === "case_number")) {
       markField(caseNumber, t("scan.case_bad"));
     }

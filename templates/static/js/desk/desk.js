@@ -5,7 +5,7 @@ import { makeClock } from "../common/clock.js";
 import { generateKey } from "../common/keys.js";
 import { proofIn } from "../common/proofs.js";
 
-const BASE = "/api/counter/v1";
+export const COUNTER = "/api/counter/v1";
 
 /** Opens the desk on what `store` keeps. The session's token itself is out of the page's reach. */
 export async function openDesk({ store, publicUrl }) {
@@ -26,7 +26,7 @@ export async function openDesk({ store, publicUrl }) {
     async enrol(enrolmentCode) {
       const fresh = await generateKey();
       const body = { enrolment_code: enrolmentCode };
-      const answer = await api.call("POST", `${BASE}/desk-keys`, { key: fresh, body });
+      const answer = await api.call("POST", `${COUNTER}/desk-keys`, { key: fresh, body });
       key = fresh;
       desk = answer.desk;
       await store.put("desk_key", key);
@@ -34,12 +34,14 @@ export async function openDesk({ store, publicUrl }) {
     },
 
     async signIn(credentials) {
-      const answer = await api.call("POST", `${BASE}/sessions`, { key, body: credentials });
+      const answer = await api.call("POST", `${COUNTER}/sessions`, { key, body: credentials });
       ath = answer.session_hash;
       await store.put("session_hash", ath);
     },
 
-    call: (method, path, options = {}) => api.call(method, BASE + path, { ...options, key, ath }),
+    /** One call of the signed-in desk, under the API's part `part`. */
+    call: (method, path, { part = COUNTER, ...options } = {}) =>
+      api.call(method, part + path, { ...options, key, ath }),
     hasSession: () => Boolean(ath),
 
     async endSession() {
