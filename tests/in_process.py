@@ -8,7 +8,7 @@ from pathlib import Path
 from django.conf import settings
 from django.test import Client
 
-from payments import payouts
+from payments import debits, payouts, pursuit
 from payments.settlement import payouts as settlement
 from tests import sensors
 from tests.outside import OutsideWorld
@@ -49,7 +49,8 @@ def work() -> None:
     """What worker and clock do in a stack; an inquiry comes sooner than its five seconds."""
     sensors.drain_all(at=now())
     if outbox.deliver_due(at=now()) == 0:
-        payouts.pursue_due(at=now() + payouts.TAKEN_FOR)
+        payouts.pursue_due(at=now() + pursuit.TAKEN_FOR)
+        debits.pursue_due(at=now() + pursuit.TAKEN_FOR)
         settlement.settle_due(at=now())
         time.sleep(0.02)
 
