@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 MAX_ID_CHARS = 256
-MAX_TIME_CHARS = 40
 
 
 class Unreadable(Exception):
