@@ -26,11 +26,17 @@ from vpass.common.api.problems import is_passing
 from vpass.common.observability import log
 
 BATCH = 4_000
+BATCH_BYTES = 16 * 1024 * 1024
 LOCK_CLASS = 22098
 
 _TAKE = """
 DELETE FROM iot_inbox WHERE shard = %(shard)s AND id = ANY (ARRAY(
-    SELECT id FROM iot_inbox WHERE shard = %(shard)s ORDER BY id LIMIT %(limit)s
+    SELECT id FROM (
+        SELECT id, sum(size) OVER (ORDER BY id) - size AS bytes_before FROM (
+            SELECT id, length(body) AS size FROM iot_inbox WHERE shard = %(shard)s
+            ORDER BY id LIMIT %(limit)s
+        ) first
+    ) counted WHERE bytes_before < %(limit_bytes)s
 )) RETURNING id, source, received_at, body
 """
 _KNOWN_DEVICES = """
@@ -97,7 +103,8 @@ class _Poisoned(Exception):
 
 
 def drain(*, shard: int, at: datetime, limit: int = BATCH) -> int:
-    """Take in up to `limit` messages of a shard, in the order they came, and return how many.
+    """Take in up to `limit` messages of a shard, in the order they came, and return how many;
+    fewer when they are large, so that a batch fits into memory.
 
     0 also while another drains this shard. Safe to run twice, at once, or to be killed: messages
     leave the inbox in the transaction that writes what they say. What cannot be read becomes a
@@ -121,7 +128,7 @@ def _take(shard: int, limit: int) -> list[_Row]:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [LOCK_CLASS, shard])
         if not cursor.fetchone()[0]:
             return []
-        cursor.execute(_TAKE, {"shard": shard, "limit": limit})
+        cursor.execute(_TAKE, {"shard": shard, "limit": limit, "limit_bytes": BATCH_BYTES})
         return [
             _Row(id_, source, received_at, bytes(body))
             for id_, source, received_at, body in sorted(cursor.fetchall())

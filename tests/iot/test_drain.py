@@ -52,6 +52,7 @@ def test_drain__a_reading__event_device_and_twin(at: datetime):
 
 
 def test_drain__any_number_of_messages__same_number_of_statements(at: datetime):
+    partitions.ensure(at=at)
     counts = []
     for number in (1, 50):
         for n in range(number):
@@ -66,6 +67,7 @@ def test_drain__any_number_of_messages__same_number_of_statements(at: datetime):
 
 
 def test_drain__nothing_there__two_statements_and_0(at: datetime):
+    partitions.ensure(at=at)
     with statements() as sent:
         assert drain.drain(shard=0, at=at) == 0
 
@@ -81,6 +83,22 @@ def test_drain__more_than_a_batch__oldest_first(at: datetime):
 
     assert sensors.twin("d1").reported["Air"]["pm25"][0] == 2
     assert InboxMessage.objects.count() == 2
+
+
+def test_drain__large_messages__fewer_at_a_time_but_never_none(
+    at: datetime, monkeypatch: pytest.MonkeyPatch
+):
+    for number in range(5):
+        sensors.store(air("d1", at + timedelta(seconds=number), "x" * 400), at=at)
+    first = InboxMessage.objects.order_by("id")[0]
+    shard, size = first.shard, len(first.body)
+    taken = []
+
+    for limit in (1, 2 * size + 1):
+        monkeypatch.setattr(drain, "BATCH_BYTES", limit)
+        taken.append(drain.drain(shard=shard, at=at))
+
+    assert taken == [1, 3]
 
 
 def test_drain__pushed_again__counts_once(at: datetime):
