@@ -1,7 +1,6 @@
 """Sensors for tests: what their platform pushes, the bays they watch, and who drains the inbox."""
 
 import json
-import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +9,7 @@ from django.test import Client
 
 from services.iot import drain, intake
 from services.iot.applications.parking import claims, sessions
-from services.iot.models import Device, ParkingBay, ParkingSession, ParkingTariff, Twin
+from services.iot.models import Device, ParkingBay, ParkingTariff, Twin
 from tests import banking, city
 from vpass.common import outbox
 
@@ -120,15 +119,3 @@ def settle(*, at: datetime) -> None:
 
 def lie(minutes: float) -> timedelta:
     return timedelta(minutes=minutes)
-
-
-def told(session: ParkingSession) -> tuple[Any, ...]:
-    """A session without what is random in it."""
-    return (
-        session.bay.code, session.started_at, session.ended_at, session.state, session.fee_fen,
-        session.claim and session.claim.resident_id, session.late_change_fen,
-    )  # fmt: skip
-
-
-def new_device() -> str:
-    return str(uuid.uuid4())

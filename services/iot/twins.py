@@ -1,7 +1,7 @@
 """What each device reported last: moves forward in event time only, in whatever order it hears."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -57,11 +57,6 @@ def merge(reported: Reported, heard: Iterable[Heard]) -> None:
 def milliseconds(moment: datetime) -> int:
     """Whole milliseconds since 1970."""
     return round(moment.timestamp() * 1_000)
-
-
-def show(reported: Mapping[str, Mapping[str, Sequence[Any]]], service: str) -> dict[str, Any]:
-    """The values alone of one service."""
-    return {name: known[0] for name, known in reported.get(service, {}).items()}
 
 
 def _spelt(value: Any) -> str:

@@ -8,6 +8,7 @@ the other order. Nobody drains meanwhile: what is measured is taking in.
 import json
 import statistics
 import uuid
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import psycopg2
 from django.conf import settings
 from django.db import connection
 
+from services.iot.drain import LOCK_CLASS
 from tests.bench import frame, load
 from tests.bench.figures import Figure
 from tests.bench.pgbench import pgbench_rate
@@ -36,9 +38,11 @@ def measure(run: Run, *, state_dir: Path) -> Figure:
     owner_url = embedded.owner_url(state_dir)
     ours: list[load.Measured] = []
     theirs: list[float] = []
-    with psycopg2.connect(owner_url) as holder, holder.cursor() as cursor:
+    holder = psycopg2.connect(owner_url)
+    holder.autocommit = True
+    with closing(holder), holder.cursor() as cursor:
         for shard in range(settings.IOT_SHARDS):  # so the worker finds each shard taken
-            cursor.execute("SELECT pg_advisory_lock(22098, %s)", [shard])
+            cursor.execute("SELECT pg_advisory_lock(%s, %s)", [LOCK_CLASS, shard])
         before = _count()
         for number in range(ROUNDS + 1):
             batches = _posts(run.web_url)
@@ -53,6 +57,7 @@ def measure(run: Run, *, state_dir: Path) -> Figure:
             for side in sides if number % 2 else reversed(sides):
                 side()
         stored = _count() - before
+        cursor.execute("DELETE FROM iot_inbox")  # nobody wants to read it
     _require_stored(ours, stored)
     ours, theirs = ours[1:], theirs[1:]  # the first round warms both up
     ratios = [mine.rate / other for mine, other in zip(ours, theirs, strict=True)]

@@ -161,3 +161,47 @@ def test_repr__shows_no_secret(tmp_path: Path) -> None:
     kept = json.loads((tmp_path / "secrets.json").read_text())
     assert kept["django_secret_key"] not in shown
     assert kept["lookup_key"] not in shown
+
+
+def test_load__iot_sources__the_sandboxs_own_unless_told(tmp_path: Path) -> None:
+    found = secrets.load({}, tmp_path).iot_sources
+    secret = (tmp_path / "sandbox/iot_secret.txt").read_text()
+    told = f"weifang:oceanconnect:{'w' * 32},other:oceanconnect:{'o' * 32}"
+
+    assert found == {"sandbox": ("oceanconnect", secret)}
+    assert len(secret) >= 43
+    assert (tmp_path / "sandbox/iot_secret.txt").stat().st_mode & 0o777 == 0o600
+    assert secrets.load({}, tmp_path).iot_sources == found
+    assert secrets.load({"IOT_SOURCES": told}, tmp_path).iot_sources == {
+        "weifang": ("oceanconnect", "w" * 32),
+        "other": ("oceanconnect", "o" * 32),
+    }
+    passed_on = {"IOT_SOURCES": secrets.iot_source_of_sandbox(tmp_path)}
+    assert secrets.load(passed_on, tmp_path).iot_sources == found
+
+
+def test_load__site_with_a_register_and_no_iot_platform__nobody_may_push(tmp_path: Path) -> None:
+    public = secrets.load({}, tmp_path / "other").register_public_key_pem
+    partners = {
+        "REGISTER_URL": "https://register.example",
+        "REGISTER_PUBLIC_KEY": public,
+        "BANK_URL": "https://bank.example",
+        "BANK_PUBLIC_KEY": public,
+    }
+
+    found = secrets.load({**SITE, **secrets.fresh_environment(), **partners}, tmp_path)
+
+    assert found.iot_sources == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["weifang", "weifang:oceanconnect:short", "W:oceanconnect:" + "w" * 32,
+             ",".join(["weifang:oceanconnect:" + "w" * 32] * 2)],
+)  # fmt: skip
+def test_load__site_gives_malformed_iot_sources__refuses(tmp_path: Path, text: str) -> None:
+    environ = {**SITE, **secrets.fresh_environment(), "IOT_SOURCES": text}
+
+    with pytest.raises(secrets.SecretsMissing, match="Malformed: IOT_SOURCES") as caught:
+        secrets.load(environ, tmp_path)
+
+    assert text not in str(caught.value)

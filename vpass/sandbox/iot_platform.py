@@ -16,7 +16,7 @@ from vpass.sandbox.faults import json_bytes
 from vpass.sandbox.signatures import time_now
 
 ANSWER_WITHIN_S = 15.0
-PAUSES_S = (0.5, 1.0, 2.0)  # before each further attempt; after the last the message is dropped
+PAUSES_S = (0.2, 0.5, 1.0)  # before each further attempt; after the last the message is dropped
 MAX_COPIES = 10
 ROUTE = "/api/platform/v1/push/sandbox/"
 

@@ -1,0 +1,181 @@
+"""A push with the right secret is durable before its 200, whatever it says; others are refused."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.test import Client
+
+from services.iot import intake
+from services.iot.api.platform import PushDoor
+from services.iot.models import InboxMessage
+from tests import city, sensors
+from tests.statements import statements
+from vpass.common import outbox
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+MESSAGE = json.dumps(sensors.said("d1", {"occupied": 1}, datetime(2026, 11, 21, 2, 0, 0))).encode()
+
+
+@pytest.fixture(params=["short way", "usual way"])
+def way(request: pytest.FixtureRequest, settings: Any) -> str:
+    """Both ways in: with the door before everything else, and without."""
+    if request.param == "usual way":
+        door = f"{PushDoor.__module__}.{PushDoor.__name__}"
+        settings.MIDDLEWARE = [each for each in settings.MIDDLEWARE if each != door]
+    return request.param
+
+
+def inbox() -> list[tuple[str, bytes]]:
+    return [(each.source, bytes(each.body)) for each in InboxMessage.objects.order_by("id")]
+
+
+def test_push__right_secret__stored_as_it_came_in_one_statement(way: str):
+    sensors.push(MESSAGE)  # so that connection and doorbell are there
+
+    with statements() as sent:
+        answer = sensors.push(MESSAGE)
+
+    assert (answer.status_code, answer.json()) == (200, {"stored": True})
+    assert answer["Cache-Control"] == "no-store"
+    assert len(sent) == 1 and sent[0].startswith("INSERT INTO iot_inbox")
+    assert inbox() == [("sandbox", MESSAGE)] * 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"\xff\xfe",
+        b"\0",
+        b'{"deviceId":"\\u0000"}',
+        b'{"deviceId":7}',
+        b'{"deviceId":"' + b"d" * 1_000 + b'"}',
+        b'{"a":' + b"[" * 50_000 + b"]" * 50_000 + b"}",
+        b'{"a":' + b"9" * 10_000 + b"}",
+        b'{"a":1e999}',
+        b'{"a":NaN}',
+        b"x" * 1024 * 1024,
+    ],
+)
+def test_push__nobody_can_read_it__stored_and_200(way: str, body: bytes):
+    answer = sensors.push(body)
+
+    assert answer.status_code == 200
+    assert inbox() == [("sandbox", body)]
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "", "application/json; charset=gbk", "image/png"])
+def test_push__of_another_content_type__stored_and_200(way: str, kind: str):
+    assert sensors.push(MESSAGE, content_type=kind).status_code == 200
+    assert inbox() == [("sandbox", MESSAGE)]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        (sensors.address(secret="A" * 43), 401, "caller.not_authenticated"),
+        (sensors.address(secret="a"), 401, "caller.not_authenticated"),
+        (sensors.address("elsewhere"), 401, "caller.not_authenticated"),
+        (sensors.address(secret="%00"), 404, "object.not_found"),
+        (sensors.address(secret=""), 404, "object.not_found"),
+        (sensors.address(secret="a/b"), 404, "object.not_found"),
+    ],
+    ids=["wrong", "short", "source", "nul", "none", "two parts"],
+)
+def test_push__wrong_secret_or_source__refused_and_nothing_stored(
+    way: str, path: str, status: int, code: str
+):
+    answer = sensors.push(MESSAGE, path=path)
+
+    assert city.problem(answer) == (status, code)
+    assert inbox() == []
+
+
+def test_push__right_secret_of_another_source__refused(way: str, monkeypatch: Any):
+    secret = settings.SECRETS.iot_sources[sensors.SOURCE][1]
+    monkeypatch.setitem(settings.SECRETS.iot_sources, "other", ("oceanconnect", "B" * 43))
+
+    assert sensors.push(MESSAGE, path=sensors.address("other", secret)).status_code == 401
+    assert sensors.push(MESSAGE, path=sensors.address("other", "B" * 43)).status_code == 200
+    assert inbox() == [("other", MESSAGE)]
+
+
+def test_push__over_a_mebibyte__413_and_nothing_stored(way: str):
+    answer = sensors.push(b"x" * (1024 * 1024 + 1))
+
+    assert city.problem(answer) == (413, "request.too_large")
+    assert inbox() == []
+
+
+def test_push__compressed_or_of_unknown_length__refused(way: str):
+    client = Client()
+
+    packed = client.generic("POST", sensors.address(), MESSAGE, HTTP_CONTENT_ENCODING="gzip")
+    odd = client.generic("POST", sensors.address(), MESSAGE, CONTENT_LENGTH="-1")
+
+    assert city.problem(packed) == (415, "request.media_type")
+    assert city.problem(odd) == (400, "request.invalid")
+    assert inbox() == []
+
+
+def test_push__another_method__405(way: str):
+    assert Client().get(sensors.address()).status_code == 405
+
+
+def test_push__connection_broken_meanwhile__replaced_and_stored():
+    sensors.push(MESSAGE)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (pid,) = cursor.fetchone()
+    other = connection.copy()
+    with other.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+    other.close()
+
+    assert sensors.push(MESSAGE).status_code == 200
+    assert inbox() == [("sandbox", MESSAGE)] * 2
+
+
+def test_shard__of_one_device__always_the_same_and_spread():
+    shards = {
+        device: {
+            intake.shard_of(json.dumps(said).encode())
+            for said in (
+                {"deviceId": device, "service": {"data": {"x": 1}}},
+                {"notifyType": "deviceDataChanged", "deviceId": device},
+                {"notify_data": {"header": {"device_id": device}}},
+            )
+        }
+        for device in map(str, range(200))
+    }
+
+    assert all(len(each) == 1 for each in shards.values())
+    assert set.union(*shards.values()) == set(range(settings.IOT_SHARDS))
+
+
+def test_ring__many_posts_at_once__one_bell(monkeypatch: pytest.MonkeyPatch):
+    rung: list[int] = []
+    monkeypatch.setattr(outbox, "ring_for", lambda task, *, shard: rung.append(shard))
+    monkeypatch.setattr(intake, "_rung", {})
+
+    for _ in range(20):
+        sensors.push(MESSAGE)
+
+    assert rung == [intake.shard_of(MESSAGE)] * len(rung)
+    assert 1 <= len(rung) < 10
+
+
+def test_oldest_waiting__the_first_of_all_shards(at: datetime):
+    assert intake.oldest_waiting() is None
+    for number in range(8):
+        sensors.store({"deviceId": str(number)}, at=at + sensors.lie(number))
+
+    assert intake.oldest_waiting() == at
