@@ -204,7 +204,7 @@ def test_draw_qr__longest_code__read_back_from_the_pixels(modules: Page) -> None
 def test_read_picture__drawn_code__read_back_and_nothing_in_a_blank_one(modules: Page) -> None:
     script = """
     const { drawQr } = await load("common/qr_picture");
-    const { readPicture } = await load("counter/pictures");
+    const { readPicture } = await load("scanning/pictures");
     const canvas = document.createElement("canvas");
     drawQr(canvas, given, 340);
     const picture = await new Promise((resolve) => canvas.toBlob(resolve));

@@ -1,14 +1,12 @@
 // Scanning: hand scanner, paste, picture, camera; one scan at a time, and ready for the next.
 
 import { Problem } from "../common/api.js";
-import { cleanCode } from "../common/code.js";
 import { fieldName, find, make, markField } from "../common/dom.js";
 import { inLanguage, listed, onLanguage, t } from "../common/language.js";
-import { openCamera, readPicture } from "./pictures.js";
+import { readPicture } from "../scanning/pictures.js";
+import { makeScanner } from "../scanning/scanner.js";
 import { makeResult } from "./result.js";
 
-const LONG_ENOUGH = 200;
-const SILENCE_MS = 400;
 const TRIES = 3;
 const BETWEEN_TRIES_MS = 700;
 
@@ -16,14 +14,13 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Sets the scanning view up; `onRefused` hears of each refusal. */
 export function makeScanning({ desk, onRefused }) {
-  const field = find("#scanned");
+  const scanner = makeScanner({ isBusy: () => isBusy, onCode });
+  const { field } = scanner;
   const purpose = find("#purpose");
   const caseNumber = find("#case-number");
   let purposes = [];
   let last = null;
   let isBusy = false;
-  let stopCamera = null;
-  let silence = null;
 
   const result = makeResult({ onRetry: () => last && send(last) });
 
@@ -86,10 +83,7 @@ export function makeScanning({ desk, onRefused }) {
     }
   }
 
-  function scan(text) {
-    const code = cleanCode(text);
-    clearTimeout(silence);
-    if (!code || isBusy) return;
+  function onCode(code) {
     const number = caseNumber.value.trim();
     markField(caseNumber, number ? null : t("scan.case_missing"));
     if (!number) {
@@ -107,58 +101,19 @@ export function makeScanning({ desk, onRefused }) {
     result.checking();
     const text = await readPicture(file);
     if (text) {
-      scan(text);
+      scanner.scan(text);
       return;
     }
     result.refused(new Problem({ code: "picture.no_code", status: 422 }));
     ready();
   }
 
-  async function toggleCamera() {
-    const video = find("#video");
-    const problem = find("#camera-problem");
-    problem.hidden = true;
-    if (stopCamera) {
-      stopCamera();
-      stopCamera = null;
-    } else {
-      let lastText = null;
-      try {
-        stopCamera = await openCamera(video, (text) => {
-          // The camera sees the same code many times; it is scanned once.
-          if (text === lastText || isBusy) return;
-          lastText = text;
-          scan(text);
-        });
-      } catch {
-        problem.textContent = t("scan.camera_none");
-        problem.hidden = false;
-      }
-    }
-    video.hidden = !stopCamera;
-    drawCameraButton();
-  }
-
-  function drawCameraButton() {
-    find("#camera").textContent = t(stopCamera ? "scan.camera_stop" : "scan.camera");
-  }
-
   find("#scan-form").noValidate = true;
   find("#scan-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    // A scanner types wherever the cursor is, here into the case number.
-    const stray = cleanCode(caseNumber.value).indexOf("VP1:");
-    if (stray >= 0) {
-      field.value = cleanCode(caseNumber.value).slice(stray);
-      caseNumber.value = caseNumber.value.trim().slice(0, stray);
-    }
+    scanner.takeStray(caseNumber);
     if (!field.value.trim()) field.focus();
-    scan(field.value);
-  });
-  // Scanners without an Enter key fall silent instead.
-  field.addEventListener("input", () => {
-    clearTimeout(silence);
-    if (field.value.length >= LONG_ENOUGH) silence = setTimeout(() => scan(field.value), SILENCE_MS);
+    scanner.scan(field.value);
   });
   // A scan must not get lost because somebody clicked elsewhere.
   document.addEventListener("keydown", (event) => {
@@ -172,7 +127,6 @@ export function makeScanning({ desk, onRefused }) {
     event.target.value = "";
     if (file) await scanPicture(file);
   });
-  find("#camera").addEventListener("click", toggleCamera);
   document.addEventListener("paste", (event) => {
     const file = [...(event.clipboardData?.files ?? [])].find(({ type }) => type.startsWith("image/"));
     if (!file || find('[data-view="scan"]').hidden) return;
@@ -193,7 +147,6 @@ export function makeScanning({ desk, onRefused }) {
   });
   onLanguage(() => {
     drawPurposes();
-    drawCameraButton();
     markField(caseNumber, null);
   });
 
@@ -205,7 +158,7 @@ export function makeScanning({ desk, onRefused }) {
       field.focus();
     },
     stop() {
-      if (stopCamera) toggleCamera();
+      scanner.rest();
       last = null;
       result.clear();
       caseNumber.value = field.value = "";

@@ -1,15 +1,11 @@
 // Charging: an amount and a scan make a payment; then its state is followed until it is decided.
 
 import { Problem } from "../common/api.js";
-import { cleanCode } from "../common/code.js";
 import { find, nameOf } from "../common/dom.js";
-import { onLanguage, t } from "../common/language.js";
-import { openCamera } from "../counter/pictures.js";
+import { makeScanner } from "../scanning/scanner.js";
 import { makeAmount } from "./amount.js";
 import { makeResult } from "./result.js";
 
-const LONG_ENOUGH = 200;
-const SILENCE_MS = 400;
 const TRIES = 3;
 const BETWEEN_TRIES_MS = 700;
 const ASK_EVERY_MS = 2000;
@@ -18,7 +14,8 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Sets charging up; `onChange` hears that a payment was made or decided, `onLost` of a dead key. */
 export function makeCharging({ till, onChange, onLost }) {
-  const field = find("#scanned");
+  const scanner = makeScanner({ isBusy: () => isBusy, onCode });
+  const { field } = scanner;
   const amount = makeAmount();
   const result = makeResult({
     onRetry: () => last && send(last),
@@ -28,8 +25,6 @@ export function makeCharging({ till, onChange, onLost }) {
   let last = null;
   let waiting = null;
   let isBusy = false;
-  let stopCamera = null;
-  let silence = null;
 
   /** Asks until there is an answer; the same key, so that nothing is done twice. */
   async function ask(method, path, options) {
@@ -108,10 +103,7 @@ export function makeCharging({ till, onChange, onLost }) {
     onChange();
   }
 
-  function scan(text) {
-    const code = cleanCode(text);
-    clearTimeout(silence);
-    if (!code || isBusy) return;
+  function onCode(code) {
     if (waiting) {
       field.value = "";
       return;
@@ -131,55 +123,13 @@ export function makeCharging({ till, onChange, onLost }) {
     send({ body, key: crypto.randomUUID() });
   }
 
-  async function toggleCamera() {
-    const video = find("#video");
-    const problem = find("#camera-problem");
-    problem.hidden = true;
-    if (stopCamera) {
-      stopCamera();
-      stopCamera = null;
-    } else {
-      let lastText = null;
-      try {
-        stopCamera = await openCamera(video, (text) => {
-          if (text === lastText || isBusy) return;
-          lastText = text;
-          scan(text);
-        });
-      } catch {
-        problem.textContent = t("scan.camera_none");
-        problem.hidden = false;
-      }
-    }
-    video.hidden = !stopCamera;
-    drawCamera();
-  }
-
-  function drawCamera() {
-    find("#camera").textContent = t(stopCamera ? "scan.camera_stop" : "scan.camera");
-  }
-
   find("#charge-form").noValidate = true;
   find("#charge-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    // A scanner types wherever the cursor is, here behind the amount.
-    const typed = cleanCode(find("#amount").value);
-    const stray = typed.indexOf("VP1:");
-    if (stray >= 0) {
-      field.value = typed.slice(stray);
-      find("#amount").value = typed.slice(0, stray);
-    }
-    if (field.value.trim()) scan(field.value);
+    scanner.takeStray(find("#amount"));
+    if (field.value.trim()) scanner.scan(field.value);
     else if (amount.read() !== null) field.focus();
   });
-  // Scanners without an Enter key fall silent instead.
-  field.addEventListener("input", () => {
-    clearTimeout(silence);
-    if (field.value.length >= LONG_ENOUGH) silence = setTimeout(() => scan(field.value), SILENCE_MS);
-  });
-  find("#camera").addEventListener("click", toggleCamera);
-  onLanguage(drawCamera);
-  drawCamera();
 
   return {
     start() {

@@ -1,0 +1,82 @@
+// How codes come in: a hand scanner that types, paste, and the camera; the same at counter and till.
+
+import { cleanCode } from "../common/code.js";
+import { find } from "../common/dom.js";
+import { onLanguage, t } from "../common/language.js";
+import { openCamera } from "./pictures.js";
+
+const LONG_ENOUGH = 200;
+const SILENCE_MS = 400;
+
+/**
+ * Listens to the field "#scanned" and to the camera behind "#camera". `onCode(code)` gets each code,
+ * cleaned of what scanners and input methods do to it, unless `isBusy()`.
+ */
+export function makeScanner({ isBusy, onCode }) {
+  const field = find("#scanned");
+  const video = find("#video");
+  const problem = find("#camera-problem");
+  let stopCamera = null;
+  let silence = null;
+
+  function scan(text) {
+    const code = cleanCode(text);
+    clearTimeout(silence);
+    if (code && !isBusy()) onCode(code);
+  }
+
+  async function toggleCamera() {
+    problem.hidden = true;
+    if (stopCamera) {
+      stopCamera();
+      stopCamera = null;
+    } else {
+      let lastText = null;
+      try {
+        stopCamera = await openCamera(video, (text) => {
+          // The camera sees the same code many times; it is scanned once.
+          if (text === lastText || isBusy()) return;
+          lastText = text;
+          scan(text);
+        });
+      } catch {
+        problem.textContent = t("scan.camera_none");
+        problem.hidden = false;
+      }
+    }
+    video.hidden = !stopCamera;
+    drawButton();
+  }
+
+  function drawButton() {
+    find("#camera").textContent = t(stopCamera ? "scan.camera_stop" : "scan.camera");
+  }
+
+  // Scanners without an Enter key fall silent instead.
+  field.addEventListener("input", () => {
+    clearTimeout(silence);
+    if (field.value.length >= LONG_ENOUGH) silence = setTimeout(() => scan(field.value), SILENCE_MS);
+  });
+  find("#camera").addEventListener("click", toggleCamera);
+  onLanguage(drawButton);
+  drawButton();
+
+  return {
+    field,
+    scan,
+
+    /** A scanner types wherever the cursor is: moves a code out of `input`, behind what stood there. */
+    takeStray(input) {
+      const typed = cleanCode(input.value);
+      const start = typed.indexOf("VP1:");
+      if (start < 0) return;
+      field.value = typed.slice(start);
+      input.value = input.value.trim().slice(0, start);
+    },
+
+    /** Switches the camera off. */
+    rest() {
+      if (stopCamera) toggleCamera();
+    },
+  };
+}
