@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from payments import ledger, payouts, proof
+from payments import debits, ledger, payouts, proof, pursuit
 from payments.models import Payout, Window
 from payments.settlement import payouts as settlement
 from tests.in_process import prepare_day
@@ -66,7 +66,8 @@ def new_day(sandbox: OutsideWorld, folder: Path) -> Day:
 def work() -> None:
     """What worker and clock do in a stack; an inquiry comes sooner than its five seconds."""
     if outbox.deliver_due(at=now()) == 0:
-        payouts.pursue_due(at=now() + payouts.TAKEN_FOR)
+        payouts.pursue_due(at=now() + pursuit.TAKEN_FOR)
+        debits.pursue_due(at=now() + pursuit.TAKEN_FOR)
         settlement.settle_due(at=now())
         time.sleep(0.02)
 
@@ -92,9 +93,12 @@ def test_day__every_step__goes_well_and_the_ledger_is_sound(day: Day, sandbox: O
     assert proof.prove(now()).is_sound
     assert list(Window.objects.order_by("id").values_list("state", flat=True)) == ["acked", "open"]
     at_bank = sandbox.read("/bank/control/totals")
-    assert at_bank["payouts"] == {"booked": 2}
+    assert (at_bank["payouts"], at_bank["debits"]) == ({"booked": 3}, {"booked": 2})
     paid = Payout.objects.values_list("purpose", "state", "amount_fen").order_by("id")
-    assert [each[:2] for each in paid] == [("withdrawal", "booked"), ("settlement", "booked")]
+    assert [each[:2] for each in paid] == [
+        ("withdrawal", "booked"),
+        *[("settlement", "booked")] * 2,  # the shop's, and the bus company's
+    ]
     assert sum(each[2] for each in paid) == at_bank["paid_out_fen"]
 
 

@@ -1,5 +1,12 @@
 """The whole citizen's day, thread after thread."""
 
-from vpass.day import card_steps, payment_steps, settlement_steps, steps
+from vpass.day import card_payment_steps, card_steps, payment_steps, settlement_steps, steps
 
-STEPS = [*steps.STEPS, *payment_steps.STEPS, *settlement_steps.STEPS, *card_steps.STEPS]
+STEPS = [
+    *steps.STEPS,
+    *payment_steps.STEPS,
+    *card_steps.STEPS,
+    *card_steps.CHARGED_STEPS,
+    *card_payment_steps.STEPS,
+    *settlement_steps.STEPS,
+]
