@@ -1,0 +1,147 @@
+"""A debit under many hands: booked once, and a frozen card or a newer choice is never passed by."""
+
+import os
+import uuid
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from payments import accounts, debits, sources
+from payments.models import Debit, PaymentSource, Transaction
+from payments.pursuit import Pursuit
+from payments.settlement import windows
+from tests import city
+from tests.banking import StubBank, booked, make_card, standing
+from tests.shop import Shop, open_shop, resident_of
+from tests.together import together
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ROUNDS = int(os.environ.get("VPASS_ROUNDS", "0"))
+HANDS = 6
+
+
+def rounds(short: int) -> int:
+    """The full number of rounds under `make faults`, a short one in the suite."""
+    return ROUNDS or short
+
+
+def tell(name: str, *, tried: int, broken: int) -> None:
+    print(f"faults {name}: {tried} tried, {broken} broken")
+
+
+@pytest.fixture
+def shop(transactional_db: None, at: datetime, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    windows.ensure_open(at=at)
+    monkeypatch.setattr("payments.pursuit.partner_bank", lambda code: StubBank())
+    return open_shop()
+
+
+def pay_by_card(shop: Shop, phone: city.Phone, grant: city.HeldGrant, at: datetime) -> uuid.UUID:
+    shown = shop.pay(grant.code(at), at=at, amount_fen=100)
+    return Debit.objects.get(order_id=shown.id).id
+
+
+def settle_by_many(shop: Shop, debit_id: uuid.UUID, at: datetime) -> list[Any]:
+    """Sweeps, answers and notices of one debit, all at once."""
+    caller = shop.system.caller
+
+    def work(index: int) -> None:
+        if index % 2:
+            debits.pursue(debit_id=debit_id, at=at)
+        else:
+            debits.take_notice(
+                caller=caller,
+                debit_id=debit_id,
+                standing=booked(at),
+                idempotency_key=city.idempotency(caller.scope),
+                at=at,
+            )
+
+    return together(HANDS, work)
+
+
+def test_debit__answers_and_notices_at_once__captured_once(
+    shop: Shop, phone: city.Phone, grant: city.HeldGrant, at: datetime
+):
+    sources.choose_source(
+        resident_id=resident_of(phone),
+        card_id=make_card(shop.system.bank, resident_of(phone), at=at).id,
+        version=0,
+        at=at,
+    )
+    tried, broken = rounds(short=4), 0
+
+    for _ in range(tried):
+        debit_id = pay_by_card(shop, phone, grant, at)
+        found = settle_by_many(shop, debit_id, at)
+        broken += any(isinstance(each, Exception) for each in found)
+
+    tell("debit", tried=tried, broken=broken)
+    assert broken == 0
+    assert shop.balance_fen == tried * 100
+    assert Transaction.objects.filter(kind="payment").count() == tried
+    assert standing(accounts.resident_account(resident_of(phone))) == (0, 0)
+
+
+def test_debit__guard_off__somebody_meets_what_another_has_done(
+    shop: Shop,
+    phone: city.Phone,
+    grant: city.HeldGrant,
+    at: datetime,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Without the lock on the debit several apply the word; the ledger's key still saves us."""
+    sources.choose_source(
+        resident_id=resident_of(phone),
+        card_id=make_card(shop.system.bank, resident_of(phone), at=at).id,
+        version=0,
+        at=at,
+    )
+    debit_id = pay_by_card(shop, phone, grant, at)
+    stale = Debit.objects.select_related("bank").get(id=debit_id)
+    monkeypatch.setattr(
+        Pursuit,
+        "_lock",
+        lambda *_, **__: (
+            Debit.objects.select_related("bank").get(id=stale.id)
+            if stale.state != "prepared"
+            else _copy(stale)
+        ),
+    )
+
+    found = settle_by_many(shop, debit_id, at)
+
+    assert any(isinstance(each, Exception) for each in found)
+    assert shop.balance_fen == 100
+
+
+def _copy(row: Debit) -> Debit:
+    return Debit(**{field.attname: getattr(row, field.attname) for field in row._meta.fields})
+
+
+def test_choose__many_at_once__one_is_chosen_and_the_others_hear_of_it(
+    shop: Shop, phone: city.Phone, at: datetime
+):
+    cards = [
+        make_card(shop.system.bank, resident_of(phone), token=f"tok_of_a_card_{index}234", at=at)
+        for index in range(HANDS)
+    ]
+    tried, broken = rounds(short=4), 0
+
+    for version in range(tried):
+        found = together(
+            HANDS,
+            lambda index, version=version: sources.choose_source(
+                resident_id=resident_of(phone), card_id=cards[index].id, version=version, at=at
+            ),
+        )
+        chosen = [each for each in found if isinstance(each, sources.Source)]
+        others = [each for each in found if isinstance(each, sources.SourceChanged)]
+        stands = PaymentSource.objects.get()
+        broken += (len(chosen), len(others)) != (1, HANDS - 1)
+        broken += (stands.card_id, stands.version) != (chosen[0].card_id, version + 1)
+
+    tell("payment-source", tried=tried, broken=broken)
+    assert broken == 0
