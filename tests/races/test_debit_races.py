@@ -1,12 +1,17 @@
 """A debit under many hands: booked once, and a frozen card or a newer choice is never passed by."""
 
 import os
+import threading
 import uuid
 from datetime import datetime
 from typing import Any
 
 import pytest
+from django.db import connections, transaction
 
+from cards import freezes
+from cards import queries as card_queries
+from cards.wallet import CardNotUsable
 from payments import accounts, debits, sources
 from payments.models import Debit, PaymentSource, Transaction
 from payments.pursuit import Pursuit
@@ -145,3 +150,59 @@ def test_choose__many_at_once__one_is_chosen_and_the_others_hear_of_it(
 
     tell("payment-source", tried=tried, broken=broken)
     assert broken == 0
+
+
+def pay_while_freezing(shop: Shop, phone: city.Phone, *, at: datetime) -> list[Any]:
+    """A payment looks at the card while its freeze is under way, and has to wait for it."""
+    resident_id = resident_of(phone)
+    card = make_card(shop.system.bank, resident_id, at=at)
+    is_locked, may_commit = threading.Event(), threading.Event()
+    found: list[Any] = []
+
+    def freezing() -> None:
+        try:
+            with transaction.atomic():
+                locked = card_queries.lock_card(resident_id=resident_id, card_id=card.id)
+                freezes.freeze(locked, source="holder", reason="asked", at=at)
+                is_locked.set()
+                may_commit.wait(5)
+        finally:
+            connections.close_all()
+
+    def paying() -> None:
+        try:
+            with transaction.atomic():
+                found.append(sources.bank_card(resident_id=resident_id, card_id=card.id))
+        except CardNotUsable as error:
+            found.append(error.members["reason"])
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=freezing), threading.Thread(target=paying)]
+    threads[0].start()
+    assert is_locked.wait(5)
+    threads[1].start()
+    threads[1].join(0.3)
+    assert found == []
+    may_commit.set()
+    for thread in threads:
+        thread.join(10)
+    return found
+
+
+def test_pay__card_is_being_frozen__waits_and_is_refused(
+    shop: Shop, phone: city.Phone, at: datetime
+):
+    assert pay_while_freezing(shop, phone, at=at) == ["card.frozen"]
+
+
+def test_pay__guard_off__lock_and_look_in_one_statement_pass_the_freeze_by(
+    shop: Shop, phone: city.Phone, at: datetime, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(card_queries, "_LOCK_PAYABLE", "SELECT FROM cards_card WHERE id = %s")
+    together_ = card_queries._PAYABLE + "FOR SHARE OF c"
+    monkeypatch.setattr(card_queries, "_PAYABLE", together_)
+
+    (found,) = pay_while_freezing(shop, phone, at=at)
+
+    assert isinstance(found, sources.BankCard)
