@@ -15,6 +15,7 @@ from tests.statements import statements
 from vpass.common import outbox
 from vpass.common.errors import Unavailable
 from vpass.common.models import OutboxDelivery
+from vpass.programs import ROOT
 
 heard: list[outbox.Event] = []
 
@@ -282,3 +283,11 @@ def test_refusals__every_fault_of_a_card__has_its_class():
     for state in ("pending", "lost", "expired"):
         assert f"card.{state}" in taps.REFUSALS
     assert {"card.frozen", "card.debt", "card.none", "tap.line_unknown"} <= taps.REFUSALS.keys()
+
+
+def test_refusals__each_has_words_for_the_holders_access_log():
+    strings = (ROOT / "templates" / "static" / "js" / "common" / "strings.js").read_text("utf-8")
+
+    missing = [code for code in taps.REFUSALS if f'"why.{code}"' not in strings]
+
+    assert missing == []
