@@ -42,7 +42,7 @@ PLAIN: dict[str, tuple[Any, int]] = {
 # A status alone is a success; what is refused beyond the edge shows that the edge let it through.
 CALLERS = (
     "anonymous", "key", "resident 1", "resident 2", "staff", "accountant", "terminal", "merchant",
-    "bank",
+    "bank", "issuer",
 )  # fmt: skip
 Cell = tuple[int, str | None]
 NO_PROOF: Cell = (401, "proof.missing")
@@ -61,26 +61,31 @@ GOOD: Cell = (200, None)
 
 # Residents carry their proof in DPoP, desks theirs in Desk-Proof: neither opens the other's door.
 def resident(level_1: Cell, level_2: Cell) -> tuple[Cell, ...]:
-    return (UNKNOWN, UNKNOWN, level_1, level_2, *[UNKNOWN] * 5)
+    return (UNKNOWN, UNKNOWN, level_1, level_2, *[UNKNOWN] * 6)
 
 
 def staff(anyone: Cell, accountant: Cell) -> tuple[Cell, ...]:
-    return (*[UNKNOWN] * 4, anyone, accountant, *[UNKNOWN] * 3)
+    return (*[UNKNOWN] * 4, anyone, accountant, *[UNKNOWN] * 4)
 
 
 def machine(
-    *, terminal: Cell = OTHERS, merchant: Cell = OTHERS, bank: Cell = OTHERS
+    *,
+    terminal: Cell = OTHERS,
+    merchant: Cell = OTHERS,
+    bank: Cell = OTHERS,
+    issuer: Cell = OTHERS,
 ) -> tuple[Cell, ...]:
-    return (*[UNSIGNED] * 6, terminal, merchant, bank)
+    return (*[UNSIGNED] * 6, terminal, merchant, bank, issuer)
 
 
 _R, _C, _T = "api/resident/v1/", "api/counter/v1/", "api/terminal/v1/"
 _M, _B, _F = "api/merchant/v1/", "api/bank/v1/", "api/finance/v1/"
+_I = "api/issuer/v1/"
 # On their way in: the key alone is asked for, and a proof tied to a token is none of it.
-_NEW_PHONE = (NO_PROOF, INVALID, FOREIGN_PROOF, FOREIGN_PROOF, *[NO_PROOF] * 5)
-_NEW_DESK = (*[NO_PROOF] * 4, FOREIGN_PROOF, FOREIGN_PROOF, *[NO_PROOF] * 3)
+_NEW_PHONE = (NO_PROOF, INVALID, FOREIGN_PROOF, FOREIGN_PROOF, *[NO_PROOF] * 6)
+_NEW_DESK = (*[NO_PROOF] * 4, FOREIGN_PROOF, FOREIGN_PROOF, *[NO_PROOF] * 4)
 MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
-    ("get", ".well-known/vpass-keys.json"): (GOOD,) * 9,
+    ("get", ".well-known/vpass-keys.json"): (GOOD,) * len(CALLERS),
     # Residents
     ("get", _R + "me"): resident(GOOD, GOOD),
     ("get", _R + "access-log"): resident(GOOD, GOOD),
@@ -103,6 +108,14 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("post", _R + "withdrawals"): resident(LOW, NO_KEY),
     ("get", _R + "withdrawals/<uuid:withdrawal_id>"): resident(LOW, OWN_ID_ONLY),
     ("get", _R + "funding-sources"): resident(LOW, GOOD),
+    ("get", _R + "card-types"): resident(GOOD, GOOD),
+    ("get", _R + "cards"): resident(LOW, GOOD),
+    ("post", _R + "cards"): resident(LOW, NO_KEY),
+    ("get", _R + "cards/<uuid:card_id>"): resident(LOW, OWN_ID_ONLY),
+    ("post", _R + "cards/<uuid:card_id>/freeze"): resident(LOW, NO_KEY),
+    ("post", _R + "cards/<uuid:card_id>/lift"): resident(LOW, NO_KEY),
+    ("post", _R + "cards/<uuid:card_id>/loss"): resident(LOW, NO_KEY),
+    ("post", _R + "cards/<uuid:card_id>/unbinding"): resident(LOW, NO_KEY),
     # Staff
     ("post", _C + "scans"): staff(NO_KEY, NO_KEY),
     ("get", _C + "sessions/current"): staff(GOOD, GOOD),
@@ -126,6 +139,11 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("post", _B + "credit-notices"): machine(bank=INVALID),
     ("post", _B + "payout-notices"): machine(bank=INVALID),
     ("post", _B + "debit-notices"): machine(bank=INVALID),
+    ("post", _T + "bus-taps"): machine(terminal=NO_KEY),
+    ("post", _I + "card-freezes"): machine(issuer=NO_KEY),
+    ("post", _I + "card-lifts"): machine(issuer=NO_KEY),
+    ("post", _I + "card-replacements"): machine(issuer=NO_KEY),
+    ("post", _I + "card-expiries"): machine(issuer=NO_KEY),
     # On their way in
     ("post", _R + "enrolments"): _NEW_PHONE,
     ("post", _R + "enrolments/<uuid:enrolment_id>/phone-proof"): _NEW_PHONE,
@@ -133,7 +151,7 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("post", _C + "desk-keys"): _NEW_DESK,
     ("post", _C + "sessions"): _NEW_DESK,
     ("post", _M + "till-keys"): machine(
-        terminal=UNKNOWN_KEY, merchant=UNKNOWN_KEY, bank=UNKNOWN_KEY
+        terminal=UNKNOWN_KEY, merchant=UNKNOWN_KEY, bank=UNKNOWN_KEY, issuer=UNKNOWN_KEY
     ),
 }
 
@@ -201,6 +219,10 @@ def everybody(
             "terminal": kiosk.send,
             "merchant": shop.till.send,
             "bank": shop.system.machine.send,
+            # A bank's own machine as the issuer of its cards.
+            "issuer": city.make_terminal(
+                shop.system.bank.organisation, scene="issuer", key_id="issuer-1"
+            ).send,
         }
     )
 
@@ -278,7 +300,7 @@ def test_access__unlisted_method__405_for_everybody(everybody: Everybody, route:
     for method in METHODS:
         if method.upper() in listed:
             continue
-        for who in ("anonymous", "resident 2", "staff", "terminal", "merchant", "bank"):
+        for who in ("anonymous", "resident 2", "staff", "terminal", "merchant", "bank", "issuer"):
             answer = everybody.send(who, method, route)
             assert answer.status_code == 405, (method, who, answer.content)
             assert set(answer["Allow"].split(", ")) == listed

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from cards.models import Issuer
 from identity.api import resident
 from identity.models import Organisation, Staff
 from tests import city
@@ -413,6 +414,7 @@ def test_any_body__to_any_post__documented_problem_and_never_a_500(
     shop = open_shop()
     accountant = city.sign_in_clerk(city.make_desk(hall, name="财务室"), username="a", at=at)
     Staff.objects.filter(user__username="a").update(roles=["finance"])
+    issuer = Issuer.objects.create(organisation=hall, code="stub", card_types=["bus"])
     callers: dict[str, Sender] = {
         "resident": phone.send,
         "counter": counter.send,
@@ -420,6 +422,7 @@ def test_any_body__to_any_post__documented_problem_and_never_a_500(
         "terminal": kiosk.send,
         "merchant": shop.till.send,
         "bank": shop.system.machine.send,
+        "issuer": city.make_terminal(issuer.organisation, scene="issuer", key_id="issuer-1").send,
         "key_dpop": city.Phone().send,
         "key_desk_proof": city.DeskBrowser(counter.desk, counter.key).send,
         "key_signature": new_till,

@@ -67,6 +67,7 @@ class BankProcess:
         for name, text in {
             "register_private.pem": signing.private_pem(self.bank_key),
             "bank_private.pem": signing.private_pem(self.bank_key),
+            "issuers_private.pem": signing.private_pem(self.bank_key),
             "vpass_public.pem": signing.public_pem(self.vpass_key.public_key()),
         }.items():
             (self.folder / name).write_text(text)

@@ -18,7 +18,8 @@ PROGRAM = [sys.executable, "-m", "vpass.sandbox"]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name in ("register_private.pem", "bank_private.pem", "vpass_public.pem"):
+    for name in ("register_private", "bank_private", "issuers_private", "vpass_public"):
+        name = f"{name}.pem"
         (tmp_path / name).write_bytes((settings.STATE_DIR / "sandbox" / name).read_bytes())
     return tmp_path
 
@@ -45,6 +46,7 @@ def test_program__starts_says_where_and_ends_cleanly(folder: Path, end: signal.S
     assert line["register_url"] == f"{line['url']}/register"
     assert line["sms_url"] == f"{line['url']}/sms"
     assert line["bank_url"] == f"{line['url']}/bank"
+    assert line["issuers_url"] == f"{line['url']}/issuers"
     assert code == 0
     assert not (folder / "sandbox.json").exists()
 

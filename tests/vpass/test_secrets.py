@@ -64,6 +64,7 @@ def test_load__sandbox_folder__holds_both_sides_keys(tmp_path: Path) -> None:
     assert found.bank_public_key_pem == signing.public_pem(bank.public_key())
     assert (tmp_path / "sandbox/bank_public.pem").read_text() == found.bank_public_key_pem
     assert found.bank_public_key_pem != found.register_public_key_pem
+    assert (tmp_path / "sandbox/issuers_public.pem").read_text() == found.issuers_public_key_pem
     assert (tmp_path / "sandbox/vpass_public.pem").read_text() == signing.public_pem(
         machine.public_key()
     )
@@ -150,6 +151,7 @@ def test_load__site_names_its_partners__their_keys_are_used(tmp_path: Path) -> N
     assert found.register_public_key_pem == keys["REGISTER_PUBLIC_KEY"]
     assert found.bank_public_key_pem == keys["BANK_PUBLIC_KEY"]
     assert found.bank_next_public_key_pem == keys["BANK_NEXT_PUBLIC_KEY"]
+    assert found.issuers_public_key_pem == ""
     assert not (tmp_path / "sandbox").exists()
 
 
