@@ -3,13 +3,16 @@
 import uuid
 from typing import Any
 
+from django.db import connection
 from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 
 from cards.models import Card, CardAccount, Debt, Freeze
 from vpass.common.errors import NotFound
 from vpass.common.transactions import is_in_transaction
 
-# The share lock: who freezes or unbinds the card waits for the payment, or the payment sees it.
+# Who freezes or unbinds the card waits for the payment, or the payment sees it. The lock is a
+# statement of its own, so that the next one sees what was committed while it was waited for.
+_LOCK_PAYABLE = "SELECT FROM cards_card WHERE id = %s FOR SHARE"
 _PAYABLE = """
 SELECT c.*, i.organisation_id AS bank_organisation_id,
     EXISTS (SELECT FROM cards_freeze f WHERE f.card_id = c.id AND f.lifted_at IS NULL) AS is_frozen
@@ -25,9 +28,11 @@ def bank_card_of(*, resident_id: uuid.UUID, card_id: uuid.UUID) -> Any:
 
     In a transaction its row is locked for sharing.
     """
-    lock = "FOR SHARE OF c" if is_in_transaction() else ""
+    if is_in_transaction():
+        with connection.cursor() as cursor:
+            cursor.execute(_LOCK_PAYABLE, [card_id])
     values = {"card": card_id, "resident": resident_id}
-    found = list(Card.objects.raw(_PAYABLE + lock, values))
+    found = list(Card.objects.raw(_PAYABLE, values))
     return found[0] if found else None
 
 

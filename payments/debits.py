@@ -10,7 +10,7 @@ import uuid
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from cards.wallet import CardNotUsable, PayableCard
+from cards.wallet import PayableCard
 from payments import accounts, history, queries, states
 from payments.banks import BankStanding, DebitOrder, PartnerBank
 from payments.captures import capture_order
@@ -97,19 +97,16 @@ PURSUIT = DebitPursuit()
 def prepare(
     *,
     card: PayableCard,
+    bank: Bank,
     resident_id: uuid.UUID,
     order_id: uuid.UUID | None = None,
     amount_fen: int,
     at: datetime,
 ) -> Debit:
-    """Write a debit of a card down, in the caller's transaction; it is sent afterwards.
+    """Write a debit of a card at its bank down, in the caller's transaction; it is sent afterwards.
 
-    With `order_id` it pays that order, which is `capturing`, else it tops the wallet up. Raises
-    CardNotUsable when the card's bank is no partner of ours.
+    With `order_id` it pays that order, which is `capturing`, else it tops the wallet up.
     """
-    bank = Bank.objects.filter(organisation_id=card.bank_organisation_id).first()
-    if bank is None:
-        raise CardNotUsable(reason="card.bank_unknown")
     debit_id = ids.uuid7(at)
     purpose = Debit.Purpose.TOP_UP if order_id is None else Debit.Purpose.PAYMENT
     business_date = clock.city_date(at)

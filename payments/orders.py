@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 
-from cards.wallet import CardNotUsable, PayableCard
+from cards.wallet import CardNotUsable
 from identity import codes
 from payments import debits, history, queries, sources
 from payments.captures import capture_order
@@ -20,6 +20,7 @@ from payments.ledger import InsufficientFunds
 from payments.merchants import MerchantSuspended
 from payments.models import Order
 from payments.queries import LockedOrder, Parties
+from payments.sources import BankCard
 from vpass.common.callers import Caller, required
 from vpass.common.errors import Conflict, DomainError, NotAllowed, NotFound
 from vpass.common.idempotency import IdempotencyKey, once
@@ -201,10 +202,11 @@ def lock_of_merchant(order_id: uuid.UUID, *, caller: Caller) -> LockedOrder:
     return locked
 
 
-def debit_card(order: Order, card: PayableCard, *, at: datetime) -> None:
+def debit_card(order: Order, source: BankCard, *, at: datetime) -> None:
     """Have a bank pay an order that is capturing, from a card, after the caller's transaction."""
     debits.prepare(
-        card=card,
+        card=source.card,
+        bank=source.bank,
         resident_id=order.payer_id,
         order_id=order.id,
         amount_fen=order.amount_fen,
@@ -265,36 +267,43 @@ def _pay(asked: Asked, *, caller: Caller, refusal: str | None, at: datetime) -> 
     )
     if parties is None:
         raise NotAllowed
-    refusal, card, blocked = refusal or _refusal(parties), None, None
     order = _new_order(asked, caller=caller, payer_id=use.resident.id, parties=parties, at=at)
-    is_waiting_for_word = asked.amount_fen > settings.NO_CONFIRMATION_FEN
-    if refusal is None and not is_waiting_for_word:
-        try:
-            card = sources.card_to_pay(resident_id=order.payer_id, card_id=parties.card_id)
-        except CardNotUsable as error:
-            refusal, blocked = error.code, error.members["reason"]
-    if refusal is not None:
-        order.state, order.reason = "failed", blocked or refusal
-    elif is_waiting_for_word:
-        order.state, order.confirm_by = "confirming", at + CONFIRM_WITHIN
-    elif card is not None:
-        order.state = "capturing"
-    else:
-        order.state, order.captured_fen = "captured", asked.amount_fen
-    via = ("authorised",) if order.state == "capturing" else ()
+    card, told = _decide(order, parties, refusal=refusal or _refusal(parties), at=at)
+    via = ("authorised",) if card is not None else ()
     if not history.write_order(order, via=via, actor=caller.scope, at=at):
         known = Order.objects.values_list("id", flat=True).get(
             merchant_id=parties.merchant_id, merchant_reference=asked.merchant_reference
         )
         return {"refusal": OrderReferenceTaken.code, "payment_id": str(known)}
-    if refusal is not None:
-        told = {} if blocked is None else {"reason": blocked}
-        return {"refusal": refusal, "payment_id": str(order.id), **told}
+    if told:
+        return told | {"payment_id": str(order.id)}
     if card is not None:
         debit_card(order, card, at=at)
     elif order.state == "captured":
         capture_order(order, parties, at=at)
     return asdict(show(order))
+
+
+def _decide(
+    order: Order, parties: Parties, *, refusal: str | None, at: datetime
+) -> tuple[BankCard | None, dict[str, str]]:
+    """Set the state in which a new order is written; the card that pays, and what refuses it."""
+    if refusal is not None:
+        order.state, order.reason = "failed", refusal
+        return None, {"refusal": refusal}
+    if order.amount_fen > settings.NO_CONFIRMATION_FEN:
+        order.state, order.confirm_by = "confirming", at + CONFIRM_WITHIN
+        return None, {}
+    try:
+        card = sources.card_to_pay(resident_id=order.payer_id, card_id=parties.card_id)
+    except CardNotUsable as error:
+        order.state, order.reason = "failed", error.members["reason"]
+        return None, {"refusal": error.code, "reason": error.members["reason"]}
+    if card is None:
+        order.state, order.captured_fen = "captured", order.amount_fen
+    else:
+        order.state = "capturing"
+    return card, {}
 
 
 def _new_order(

@@ -8,7 +8,7 @@ from django.db import connection, transaction
 
 from cards import wallet
 from cards.wallet import CardNotUsable, PayableCard
-from payments.models import PaymentSource
+from payments.models import Bank, PaymentSource
 from vpass.common.errors import Conflict, NotFound
 
 # One statement decides who was first: it changes the choice that was seen, and no other.
@@ -38,6 +38,14 @@ class Source:
     version: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class BankCard:
+    """A card that can be debited now, and the partner bank that does it."""
+
+    card: PayableCard
+    bank: Bank
+
+
 def source_of(*, resident_id: uuid.UUID) -> Source:
     """Return what the resident pays with; the balance until something else was chosen."""
     found = PaymentSource.objects.select_related("card").filter(resident_id=resident_id).first()
@@ -59,26 +67,38 @@ def choose_source(
     undoes a newer choice. Raises NotFound for another's card, CardNotUsable, SourceChanged.
     """
     with transaction.atomic():
-        card = None
+        last4 = None
         if card_id is not None:
-            card = wallet.payable_card(resident_id=resident_id, card_id=card_id)
+            last4 = bank_card(resident_id=resident_id, card_id=card_id).card.last4
         with connection.cursor() as cursor:
             cursor.execute(_CHOOSE, {"resident": resident_id, "card": card_id, "seen": version})
             is_chosen = cursor.fetchone() is not None
         now = source_of(resident_id=resident_id)
         if not is_chosen and (now.card_id, now.version) != (card_id, version + 1):
             raise SourceChanged(version=now.version)
-    return Source(card_id=card_id, last4=None if card is None else card.last4, version=version + 1)
+    return Source(card_id=card_id, last4=last4, version=version + 1)
 
 
-def card_to_pay(*, resident_id: uuid.UUID, card_id: uuid.UUID | None) -> PayableCard | None:
-    """Return the chosen card, which cannot be frozen before we commit; None: the balance pays.
+def bank_card(*, resident_id: uuid.UUID, card_id: uuid.UUID) -> BankCard:
+    """Return a resident's card for a debit; in a transaction it cannot be frozen before we commit.
+
+    Raises NotFound for another's card, and CardNotUsable, also when its bank is no partner of ours.
+    """
+    card = wallet.payable_card(resident_id=resident_id, card_id=card_id)
+    bank = Bank.objects.filter(organisation_id=card.bank_organisation_id).first()
+    if bank is None:
+        raise CardNotUsable(reason="card.bank_unknown")
+    return BankCard(card=card, bank=bank)
+
+
+def card_to_pay(*, resident_id: uuid.UUID, card_id: uuid.UUID | None) -> BankCard | None:
+    """Return the chosen card, as `bank_card` does; None: the balance pays.
 
     Raises CardNotUsable, also for a card that is gone.
     """
     if card_id is None:
         return None
     try:
-        return wallet.payable_card(resident_id=resident_id, card_id=card_id)
+        return bank_card(resident_id=resident_id, card_id=card_id)
     except NotFound as error:
         raise CardNotUsable(reason="card.unknown") from error

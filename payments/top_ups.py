@@ -6,8 +6,7 @@ from datetime import datetime
 
 from django.db.models import Prefetch, QuerySet
 
-from cards import wallet
-from payments import debits
+from payments import debits, sources
 from payments.models import Debit, DebitChange
 from vpass.common.callers import Caller, required
 from vpass.common.errors import NotFound
@@ -42,8 +41,14 @@ def top_up(
     resident_id = required(caller.resident_id)
     with once(idempotency_key, at=at) as claim:
         if claim.answer is None:
-            card = wallet.payable_card(resident_id=resident_id, card_id=card_id)
-            debit = debits.prepare(card=card, resident_id=resident_id, amount_fen=amount_fen, at=at)
+            source = sources.bank_card(resident_id=resident_id, card_id=card_id)
+            debit = debits.prepare(
+                card=source.card,
+                bank=source.bank,
+                resident_id=resident_id,
+                amount_fen=amount_fen,
+                at=at,
+            )
             begun = TopUpBegun(
                 id=str(debit.id),
                 amount_fen=amount_fen,

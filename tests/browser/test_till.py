@@ -8,7 +8,7 @@ from urllib.request import Request, urlopen
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import Person, enrol, fresh_code, overflow
+from tests.browser.conftest import Person, enrol, fresh_code, overflow, read_json
 from vpass.supervisor import Run
 
 pytestmark = pytest.mark.stack
@@ -29,10 +29,15 @@ def top_up(stack: Run, number: str, fen: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def phone(open_page: Callable[..., Page], stack: Run, people: Iterator[Person]) -> Page:
+def holder(people: Iterator[Person]) -> Person:
+    return next(people)
+
+
+@pytest.fixture(scope="module")
+def phone(open_page: Callable[..., Page], stack: Run, holder: Person) -> Page:
     """A resident's phone with ¥5,000 in its wallet."""
     page = open_page(viewport={"width": 390, "height": 844}, device_scale_factor=2)
-    enrol(page, stack, next(people))
+    enrol(page, stack, holder)
     page.click('#tabs a[href="#money"]')
     expect(page.locator("#balance")).to_have_text("¥0.00")
     number = page.inner_text("#top-up-number").replace(" ", "")
@@ -265,3 +270,81 @@ def test_till__reloaded__still_enrolled(till: Page) -> None:
 
     till.wait_for_selector("#amount:visible")
     expect(till.locator("#till-name")).to_contain_text("惠民超市")
+
+
+BIND = """
+async (fields) => {
+  const { openStore } = await import("/static/js/common/store.js");
+  const { openSession } = await import("/static/js/phone/session.js");
+  const store = await openStore("vpass-phone");
+  const publicUrl = document.querySelector('meta[name="vpass-public-url"]').content;
+  const session = await openSession({ store, publicUrl, onLost() {} });
+  const body = { card_type: "bank", issuer: "weifang-bank", fields };
+  const options = { body, idempotencyKey: crypto.randomUUID() };
+  return (await session.call("POST", "/cards", options)).last4;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def card(phone: Page, stack: Run, holder: Person) -> str:
+    """The last four digits of a bank card that the phone has bound."""
+    shown = read_json(f"{stack.sandbox_url}/register/demo-people")["people"]
+    place = [one["id_number"] for one in shown].index(holder.id_number)
+    demo = read_json(f"{stack.sandbox_url}/issuers/demo-cards/{place}")["bank"][0]
+    last4: str = phone.evaluate(BIND, {"card_number": demo["fields"]["card_number"]})
+    return last4
+
+
+def test_bank_card__tops_up_then_pays_at_the_till(till: Page, phone: Page, card: str) -> None:
+    before = balance(phone)
+    phone.wait_for_selector("#top-up-form:visible")
+    assert phone.inner_text("#source-list label >> nth=1") == f"银行卡 ···{card}"
+    assert phone.is_checked("#source-list input >> nth=0")
+    phone.fill("#top-up-amount", "100")
+    phone.keyboard.press("Enter")
+    expect(phone.locator("#top-up-status")).to_have_text("¥100.00 已到账。")
+    phone.check("#source-list input >> nth=1")
+    phone.set_viewport_size({"width": 320, "height": 640})
+    assert overflow(phone) == 0
+    phone.set_viewport_size({"width": 390, "height": 844})
+    after = balance(phone)
+    assert after != before
+    assert phone.is_checked("#source-list input >> nth=1")
+
+    phone.click('#tabs a[href="#code"]')
+    charge(till, "12.80", fresh_code(phone))
+
+    till.wait_for_selector('#result[data-outcome="accepted"]')
+    assert balance(phone) == after
+    assert f"银行卡 ···{card}" in phone.inner_text("#paid li >> nth=0")
+
+
+def test_bank_card__answer_lost__amber_without_a_way_to_call_it_off_then_green(
+    till: Page, phone: Page, card: str, stack: Run
+) -> None:
+    asked = Request(
+        f"{stack.sandbox_url}/faults",
+        data=json.dumps({"site": "bank", "mode": "lost_reply", "count": 1}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    urlopen(asked, timeout=10).close()
+
+    charge(till, "3.20", fresh_code(phone))
+
+    till.wait_for_selector('#result[data-outcome="waiting"]')
+    expect(till.locator("#result")).to_contain_text("银行正在扣款")
+    assert not till.is_visible("#result-cancel")
+    till.wait_for_selector('#result[data-outcome="accepted"]', timeout=30_000)
+
+
+def test_bank_card__choice_taken_back__the_balance_pays(till: Page, phone: Page, card: str) -> None:
+    before = balance(phone)
+    phone.check("#source-list input >> nth=0")
+    phone.wait_for_timeout(500)
+    phone.click('#tabs a[href="#code"]')
+
+    charge(till, "1", fresh_code(phone))
+
+    till.wait_for_selector('#result[data-outcome="accepted"]')
+    assert balance(phone) != before

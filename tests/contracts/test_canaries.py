@@ -18,14 +18,19 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from identity import keys, organisations
 from identity.api import resident
-from identity.models import AccessLine, Desk, Enrolment, Organisation, Staff
-from tests import city
+from identity.models import AccessLine, Desk, Enrolment, Organisation, Resident, Staff
+from payments.models import Debit
+from payments.settlement import windows
+from tests import banking, city
+from tests.shop import open_shop
 from vpass.common import outbox, signing, sms
+from vpass.common.sealed_fields import lookup_hash
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 PERSON = city.PEOPLE[7]
 PASSWORD = "canary-password-9d31"
+CARD_TOKEN = "tok_canary_5f2c8e1b7d_1234"
 TOTP_KEY = "63616e6172792d746f74702d736563726574"
 
 
@@ -131,6 +136,7 @@ def play_everything(hall: Organisation, monkeypatch: pytest.MonkeyPatch) -> tupl
     note(browser.scan(code))
     note(browser.scan(code[:-3]))
     assert len(refusals) == 7
+    pay_by_card(phone, held)
 
     canaries = {
         "name": PERSON.real_name,
@@ -148,8 +154,25 @@ def play_everything(hall: Organisation, monkeypatch: pytest.MonkeyPatch) -> tupl
         ).decode(),
         "grant": granted["grant"],
         "holder": scan.json()["holder"],
+        "bank card's token": CARD_TOKEN,
     }
     return canaries, refusals
+
+
+def pay_by_card(phone: city.Phone, held: city.HeldGrant) -> None:
+    """A top-up and a payment from a bound bank card, whose bank cannot be reached."""
+    at = city.clock.now()
+    windows.ensure_open(at=at)
+    shop = open_shop()
+    resident_id = Resident.objects.get(phone_hash=lookup_hash("phone", PERSON.phone)).id
+    card = banking.make_card(shop.system.bank, resident_id, token=CARD_TOKEN, at=at)
+    path = f"{city.RESIDENT}/top-ups"
+    phone.send("POST", path, {"card_id": str(card.id), "amount_fen": 100}, key=city.new_key())
+    choice = {"card_id": str(card.id), "version": 0}
+    phone.send("PUT", f"{city.RESIDENT}/payment-source", choice)
+    assert shop.till.pay(held.code(at)).json()["state"] == "capturing"
+    outbox.deliver_due(at=city.clock.now())
+    assert Debit.objects.count() == 2
 
 
 def test_canaries__after_every_flow__nowhere_in_clear(

@@ -101,6 +101,7 @@ def read_fares(day: Day) -> str:
 
     found = eventually(day, "both fares", fares, until=lambda paid: len(paid) >= 2)
     same("fares", found, [-FARE_FEN, -FARE_FEN])
+    day.money.moved += [("payment", fen) for fen in found]
     return f"¥{2 * FARE_FEN / 100:.2f}"
 
 

@@ -46,6 +46,23 @@ class Wallet:
         signed = signing.encode_jws(claims, self.phone.key, typ="vpass-confirm+jwt")
         return self.phone.send("POST", path, {"confirmation": signed}, idempotency_key=new_key())
 
+    def top_up_by_card(self, card_id: str, amount_fen: int, *, key: str) -> Reply:
+        """Takes money from a bound bank card; `key` repeats an earlier request."""
+        body = {"card_id": card_id, "amount_fen": amount_fen}
+        return self.phone.send("POST", "/top-ups", body, idempotency_key=key)
+
+    def top_up(self, top_up_id: str) -> Reply:
+        """How far a top-up by card is."""
+        return self.phone.send("GET", f"/top-ups/{top_up_id}")
+
+    def payment_source(self) -> Reply:
+        """What pays at tills."""
+        return self.phone.send("GET", "/payment-source")
+
+    def choose_source(self, card_id: str | None, version: int) -> Reply:
+        """Pays with this card from now on, or with the balance, in place of that version."""
+        return self.phone.send("PUT", "/payment-source", {"card_id": card_id, "version": version})
+
     def withdraw(self, amount_fen: int) -> Reply:
         """Sends money to the bank account from which money came last."""
         body = {"amount_fen": amount_fen}

@@ -69,6 +69,7 @@ def top_up(day: Day) -> str:
     )
     same("outcome at the bank", told["outcome"], "credited")
     _same_balance(day, TOP_UP_FEN)
+    day.money.moved.append(("top_up", TOP_UP_FEN))
     return _yuan(TOP_UP_FEN)
 
 
@@ -86,6 +87,7 @@ def pay_small(day: Day) -> str:
     paid = _pay(day, amount_fen=SMALL_FEN, title="早餐 Breakfast")
     same("payment", (paid["state"], paid["captured_fen"]), ("captured", SMALL_FEN))
     day.money.small = paid
+    day.money.moved.append(("payment", -SMALL_FEN))
     _same_balance(day, TOP_UP_FEN - SMALL_FEN)
     return _yuan(SMALL_FEN)
 
@@ -111,6 +113,7 @@ def confirm(day: Day) -> str:
     same("answer", wallet.confirm(newest).expect(200), {"id": large["id"], "state": "captured"})
     at_till = day.money.till.payment(large["id"]).expect(200)
     same("at the till", (at_till["state"], at_till["captured_fen"]), ("captured", LARGE_FEN))
+    day.money.moved.append(("payment", -LARGE_FEN))
     _same_balance(day, TOP_UP_FEN - SMALL_FEN - LARGE_FEN)
     return newest["payee"]["en"]
 
@@ -130,6 +133,7 @@ def refund(day: Day) -> str:
     money.refund = _refund(day, key=money.refund_key).expect(201)
     same("payment", money.refund["payment_state"], "part_refunded")
     same("what is left of it", money.refund["refundable_fen"], LARGE_FEN - REFUND_FEN)
+    money.moved.append(("refund", REFUND_FEN))
     _same_balance(day, TOP_UP_FEN - SMALL_FEN - LARGE_FEN + REFUND_FEN)
     return _yuan(REFUND_FEN)
 
@@ -181,6 +185,7 @@ def learn_of_withdrawal(day: Day) -> str:
     same("orders at the bank", (at_bank["status"], at_bank["orders"]), ("booked", 1))
     same("amount at the bank", at_bank["amount_fen"], WITHDRAWAL_FEN)
     same("reference of the bank", shown["bank_reference"], at_bank["bank_reference"])
+    day.money.moved.append(("payout", -WITHDRAWAL_FEN))
     paid_out = day.outside.bank_totals()["paid_out_fen"] - day.money.bank_before["paid_out_fen"]
     same("paid out by the bank", paid_out, WITHDRAWAL_FEN)
     _same_balance(day, TOP_UP_FEN - SMALL_FEN - LARGE_FEN + REFUND_FEN - WITHDRAWAL_FEN)
@@ -209,7 +214,9 @@ def _settle_old(day: Day) -> Any:
     day.outside.book_payouts()
     windows = day.money.officers[0].windows().expect(200)["items"]
     totals = day.outside.bank_totals()
-    is_quiet = not totals["notices"].get("waiting") and not totals["payouts"].get("accepted")
+    is_quiet = not totals["notices"].get("waiting") and not any(
+        totals[kind].get("accepted") for kind in ("payouts", "debits")
+    )
     is_settled = all(each["state"] not in UNDER_WAY for each in windows)
     return totals if is_quiet and is_settled else None
 

@@ -31,6 +31,8 @@ class Money:
     top_up_number: str = ""
     small: Any = None  # payments, as the till was answered
     large: Any = None
+    by_card: Any = None
+    moved: list[tuple[str, int]] = field(default_factory=list)  # in the wallet: kind, fen
     refund: Any = None
     refund_reference: str = ""
     refund_key: str = ""

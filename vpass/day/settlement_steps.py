@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from vpass.day import card_payment_steps as by_card
 from vpass.day import payment_steps as payments
 from vpass.day.checks import eventually, same
 from vpass.day.payment_actors import FinanceOfficer, all_items
@@ -16,7 +17,7 @@ step = adding_to(STEPS)
 
 @step(
     "One proposes to close the window early, and cannot approve it",
-    needs=(payments.begin, payments.repeat_refund),
+    needs=(payments.begin, payments.repeat_refund, by_card.learn_of_payment),
 )
 def propose_closing(day: Day) -> str:
     first, _ = day.money.officers
@@ -43,9 +44,10 @@ def close_window(day: Day) -> str:
 def explain_line(day: Day) -> str:
     money = day.money
     officer, window_id = money.officers[0], money.window_id
-    payees = {each["payee"]["id"] for each in money.wallet.payments().expect(200)["items"]}
+    paid = money.wallet.payments().expect(200)["items"]
+    shop = next(each["payee"]["id"] for each in paid if each["id"] == money.small["id"])
     lines = all_items(lambda query: officer.lines(window_id, query))
-    of_shop = [each for each in lines if each["merchant"]["id"] in payees]
+    of_shop = [each for each in lines if each["merchant"]["id"] == shop]
     same("lines of the shop", len(of_shop), 1)
     line = money.line = of_shop[0]
     moved = all_items(lambda query: officer.line_payments(window_id, line["id"], query))
@@ -95,15 +97,9 @@ def compare_statements(day: Day) -> str:
     money = day.money
     lines = all_items(money.wallet.statement)
     same(
-        "the wallet's statement, newest first",
-        [(line["kind"], line["amount_fen"]) for line in lines],
-        [
-            ("payout", -payments.WITHDRAWAL_FEN),
-            ("refund", payments.REFUND_FEN),
-            ("payment", -payments.LARGE_FEN),
-            ("payment", -payments.SMALL_FEN),
-            ("top_up", payments.TOP_UP_FEN),
-        ],
+        "the wallet's statement",
+        sorted((line["kind"], line["amount_fen"]) for line in lines),
+        sorted(money.moved),
     )
     balance_fen = money.wallet.show().expect(200)["balance_fen"]
     same("sum of the wallet's statement", sum(line["amount_fen"] for line in lines), balance_fen)
@@ -119,9 +115,11 @@ def _compare_with_bank(day: Day) -> str:
     before, now = day.money.bank_before, day.outside.bank_totals()
     window = all_items(lambda query: day.money.officers[0].lines(day.money.window_id, query))
     paid_to_shops = sum(line["net_fen"] for line in window if line["payout"] is not None)
-    came, went = payments.TOP_UP_FEN, payments.WITHDRAWAL_FEN + paid_to_shops
+    credited, debited = payments.TOP_UP_FEN, by_card.TOP_UP_FEN + by_card.PRICE_FEN
+    came, went = credited + debited, payments.WITHDRAWAL_FEN + paid_to_shops
     for name, expected in (
-        ("credited_fen", came),
+        ("credited_fen", credited),
+        ("debited_fen", debited),
         ("paid_out_fen", went),
         ("returned_fen", 0),
         ("balance_fen", came - went),
@@ -167,7 +165,7 @@ def _shop_statement(day: Day) -> list[Any]:
 
 
 def _orders(day: Day) -> set[str]:
-    return {day.money.small["id"], day.money.large["id"]}
+    return {day.money.small["id"], day.money.large["id"], day.money.by_card["id"]}
 
 
 def _amounts(moved: list[Any]) -> list[tuple[str, str, int]]:
@@ -182,5 +180,6 @@ def _expected(day: Day) -> list[tuple[str, str, int]]:
             (small, "payment", payments.SMALL_FEN),
             (large, "payment", payments.LARGE_FEN),
             (large, "refund", -payments.REFUND_FEN),
+            (day.money.by_card["id"], "payment", by_card.PRICE_FEN),
         ]
     )

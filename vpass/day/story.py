@@ -2,6 +2,7 @@
 
 from vpass.day import (
     booking_steps,
+    card_payment_steps,
     card_steps,
     iot_steps,
     payment_steps,
@@ -13,6 +14,8 @@ STEPS = [
     *steps.STEPS,
     *payment_steps.STEPS,
     *card_steps.STEPS,
+    *card_steps.CHARGED_STEPS,
+    *card_payment_steps.STEPS,
     *iot_steps.STEPS,
     *booking_steps.STEPS,
     *settlement_steps.STEPS,

@@ -3,6 +3,10 @@
 from django.urls import path
 
 from tests.bench.baselines.pay import BarePayment
-from tests.bench.baselines.views import DurableInsert
+from tests.bench.baselines.views import DurableInsert, SignedInsert
 
-urlpatterns = [path("insert", DurableInsert.as_view()), path("pay", BarePayment.as_view())]
+urlpatterns = [
+    path("insert", DurableInsert.as_view()),
+    path("signed-insert", SignedInsert.as_view()),
+    path("pay", BarePayment.as_view()),
+]

@@ -304,6 +304,13 @@ export const STRINGS = {
     "请选择其他事项，或请主管申请权限。此次尝试已记录。",
     "Choose another purpose or ask your supervisor for the right. This try was recorded.",
   ],
+  "why.card.none": ["卡包中没有公交卡", "There is no bus card in the wallet"],
+  "why.card.frozen": ["该卡已冻结", "This card is frozen"],
+  "why.card.debt": ["尚有未付车费", "An earlier fare is unpaid"],
+  "why.card.expired": ["该卡已过期", "This card has expired"],
+  "why.card.lost": ["该卡已挂失", "This card is reported lost"],
+  "why.card.pending": ["该卡尚未激活", "This card is not active yet"],
+  "why.tap.line_unknown": ["线路不存在", "There is no such bus line"],
   "next.request.invalid": [
     "请检查业务编号和办理事项，然后重新扫描。",
     "Check the case number and the purpose, then scan again.",

@@ -55,7 +55,7 @@ export function makeConfirming({ session, onDecided }) {
     const url = `${session.publicUrl}/api/resident/v1/payments/${payment.id}/confirmation`;
     const key = await session.deviceKey();
     const shown = payment; // signed is what the sheet has shown
-    await send("confirmation", async () => ({
+    const decided = await send("confirmation", async () => ({
       confirmation: await makeConfirmation({
         key,
         url,
@@ -63,7 +63,13 @@ export function makeConfirming({ session, onDecided }) {
         issuedAt: session.clock.seconds() - 1,
       }),
     }));
-    close("confirm.paid", { sum: yuan(shown.amount_fen), payee: nameOf(shown.payee) });
+    closePaid(decided.state, shown);
+  }
+
+  /** The money has gone, or the bank is about to send it from the card. */
+  function closePaid(state, shown) {
+    const key = state === "capturing" || state === "unknown" ? "confirm.at_bank" : "confirm.paid";
+    close(key, { sum: yuan(shown.amount_fen), payee: nameOf(shown.payee) });
   }
 
   async function refuse() {
@@ -75,9 +81,8 @@ export function makeConfirming({ session, onDecided }) {
   async function learn(error) {
     const now = await session.call("GET", `/payments/${payment.id}`).catch(() => payment);
     if (now.state === "confirming") showProblem(find("#confirm-problem"), error);
-    else if (now.state === "captured") {
-      close("confirm.paid", { sum: yuan(now.amount_fen), payee: nameOf(now.payee) });
-    } else close("confirm.gone");
+    else if (["captured", "capturing", "unknown", "resolved"].includes(now.state)) closePaid(now.state, now);
+    else close("confirm.gone");
   }
 
   async function decide(work) {

@@ -3,8 +3,16 @@
 import { find, make, nameOf, shownView, showProblem } from "../common/dom.js";
 import { moment, onLanguage, t } from "../common/language.js";
 import { yuan } from "../common/money.js";
+import { makeBankCards } from "./bank_cards.js";
+import { makeOwed } from "./owed.js";
 
-const DECIDED = { captured: "accepted", failed: "refused", expired: "refused" };
+const DECIDED = {
+  captured: "accepted",
+  resolved: "accepted",
+  failed: "refused",
+  expired: "refused",
+  reversed: "refused",
+};
 
 function entry(payment) {
   const refunded = payment.refunded_fen
@@ -24,6 +32,7 @@ function entry(payment) {
       "span",
       { class: "line-foot" },
       make("time", { datetime: payment.created_at }, moment(payment.created_at)),
+      payment.card_last4 ? ` · ${t("source.card", { last4: payment.card_last4 })}` : "",
       refunded,
     ),
   );
@@ -31,6 +40,8 @@ function entry(payment) {
 
 /** Sets the view up; gives {show}. */
 export function makeMoney({ session }) {
+  const owed = makeOwed({ session });
+  const bankCards = makeBankCards({ session, onCredited: () => load(null) });
   let wallet = null;
   let payments = [];
   let next = null;
@@ -50,6 +61,7 @@ export function makeMoney({ session }) {
   }
 
   async function load(cursor) {
+    if (!cursor) owed.show();
     const problem = find("#money-problem");
     showProblem(problem, null);
     try {
@@ -72,7 +84,10 @@ export function makeMoney({ session }) {
   onLanguage(() => wallet && draw());
 
   return {
-    show: () => load(null),
+    show() {
+      load(null);
+      bankCards.show();
+    },
     /** Something was paid: what is on the screen is old. */
     refresh: () => shownView() === "money" && load(null),
   };

@@ -9,6 +9,8 @@ import { makeResult } from "./result.js";
 const TRIES = 3;
 const BETWEEN_TRIES_MS = 700;
 const ASK_EVERY_MS = 2000;
+// The customer is asked, or the customer's bank.
+const UNDECIDED = ["confirming", "capturing", "unknown"];
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -62,11 +64,12 @@ export function makeCharging({ till, onChange, onLost }) {
   }
 
   function settle(payment) {
-    waiting = payment.state === "confirming" ? payment : null;
+    waiting = UNDECIDED.includes(payment.state) ? payment : null;
     if (waiting) {
-      result.waiting(payment);
+      if (payment.state === "confirming") result.waiting(payment);
+      else result.atBank(payment);
       follow(payment.id);
-    } else if (payment.state === "captured") {
+    } else if (payment.state === "captured" || payment.state === "resolved") {
       result.paid(payment);
     } else if (payment.state === "cancelled") {
       result.clear("till.cancelled");
@@ -82,9 +85,10 @@ export function makeCharging({ till, onChange, onLost }) {
       if (waiting?.id !== id) return;
       try {
         const payment = await till.call("GET", `/payments/${id}`);
-        if (waiting?.id !== id || payment.state === "confirming") continue;
+        if (waiting?.id !== id || payment.state === waiting.state) continue;
         settle(payment);
         onChange();
+        return; // what it has settled is followed anew, if at all
       } catch (error) {
         if (!error.code) throw error; // without network it is asked again
       }

@@ -5,7 +5,14 @@ import { moment, onLanguage, t } from "../common/language.js";
 import { parseYuan, yuan } from "../common/money.js";
 
 const SHOWN = 8;
-const REFUNDABLE = ["captured", "part_refunded"];
+const REFUNDABLE = ["captured", "resolved", "part_refunded"];
+const KINDS = {
+  captured: "accepted",
+  resolved: "accepted",
+  failed: "refused",
+  expired: "refused",
+  reversed: "refused",
+};
 
 /** Sets the list up; gives {load}. */
 export function makePayments({ till }) {
@@ -13,7 +20,7 @@ export function makePayments({ till }) {
   let open = null; // {id, key, reference} of the one being refunded
 
   function badge(payment) {
-    const kind = { captured: "accepted", failed: "refused", expired: "refused" }[payment.state] ?? "";
+    const kind = KINDS[payment.state] ?? "";
     return make("span", { class: `badge ${kind}` }, t(`payment.${payment.state}`));
   }
 

@@ -25,7 +25,8 @@ export function makeResult({ onRetry, onCancel, onClear }) {
     const amount = fen ? make("p", { class: "sum" }, yuan(fen)) : "";
     if (outcome === "accepted") return [make("h2", {}, t("till.paid")), amount];
     if (outcome === "waiting") {
-      return [make("h2", {}, t("till.waiting")), amount, make("p", {}, t("till.waiting_text"))];
+      const whom = state.isAtBank ? "till.at_bank" : "till.waiting";
+      return [make("h2", {}, t(whom)), amount, make("p", {}, t(`${whom}_text`))];
     }
     if (outcome === "refused") return [make("h2", {}, t("till.refused")), amount, ...refusal(problem)];
     if (outcome === "uncertain") {
@@ -43,7 +44,7 @@ export function makeResult({ onRetry, onCancel, onClear }) {
     panel.dataset.outcome = state.outcome;
     find("#result-words").replaceChildren(...words());
     find("#result-retry").hidden = state.outcome !== "uncertain";
-    find("#result-cancel").hidden = state.outcome !== "waiting";
+    find("#result-cancel").hidden = state.outcome !== "waiting" || Boolean(state.isAtBank);
     find("#result-clear").textContent = t(
       state.outcome === "accepted" ? "till.next_customer" : "result.clear",
     );
@@ -70,6 +71,7 @@ export function makeResult({ onRetry, onCancel, onClear }) {
     clear: (note) => show({ outcome: "ready", note }),
     checking: (fen) => show({ outcome: "checking", amount_fen: fen }),
     paid: (payment) => show({ ...payment, outcome: "accepted" }),
+    atBank: (payment) => show({ ...payment, outcome: "waiting", isAtBank: true }),
     waiting: (payment) => show({ ...payment, outcome: "waiting" }),
     refused: (problem, fen) => show({ outcome: "refused", problem, amount_fen: fen }),
     uncertain: (fen) => show({ outcome: "uncertain", amount_fen: fen }),
