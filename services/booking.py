@@ -59,6 +59,10 @@ class BookingOver(Conflict):
     title_zh = "该预约已不能更改"
 
 
+class _SeatsLocked(Exception):
+    """Others are claiming the last seats at this very moment."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Shown:
     """A booking as its resident sees it; times are RFC 3339 in UTC, names {"zh", "en"}.
@@ -117,8 +121,8 @@ def hold_seat(
         return _hold_once(
             caller=caller, slot_id=slot_id, key=idempotency_key, is_waiting=False, at=at
         )
-    except SlotFull:
-        # A seat that was only locked a moment ago may be free after all: once more, and wait.
+    except _SeatsLocked:
+        # Whoever has locked the last seats may roll back: once more, and wait for them.
         return _hold_once(
             caller=caller, slot_id=slot_id, key=idempotency_key, is_waiting=True, at=at
         )
@@ -235,7 +239,9 @@ def _hold(*, caller: Caller, slot_id: uuid.UUID, is_waiting: bool, at: datetime)
     )
     if outcome == "doubled":
         raise BookingExists
-    if outcome == "full":
+    if outcome == "locked" and not is_waiting:
+        raise _SeatsLocked
+    if outcome != "claimed":
         raise SlotFull
     if former is not None and is_running:
         # After the claim: whoever frees a seat first could wait for others' seats with it in hand.

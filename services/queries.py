@@ -30,7 +30,12 @@ WITH free AS (
         %(held_until)s, %(created_at)s
     FROM seat ON CONFLICT DO NOTHING RETURNING id
 )
-SELECT (SELECT count(*) FROM seat), (SELECT count(*) FROM made)
+SELECT CASE
+    WHEN EXISTS (SELECT FROM made) THEN 'claimed'
+    WHEN EXISTS (SELECT FROM seat) THEN 'doubled'
+    WHEN EXISTS (SELECT FROM services_seat
+        WHERE slot_id = %(slot_id)s AND free_from <= %(created_at)s) THEN 'locked'
+    ELSE 'full' END
 """
 _CLAIM_WAITING = _CLAIM.replace(" SKIP LOCKED", "")
 
@@ -115,17 +120,15 @@ def claim_seat(
     """Write a new booking with a seat of its slot: "claimed", or nothing is left of it.
 
     The seat is free again from `free_from`. The seat of the booking `replaced` is as good as a free
-    one. "full": all seats are taken, or locked unless `is_waiting`; "doubled": the resident has an
-    active booking on that day.
+    one. "full": all seats are taken; "locked": they were free a moment ago, and who has locked them
+    since may roll back (it means "full" when `is_waiting`); "doubled": the resident has an active
+    booking on that day.
     """
     values = {field.attname: getattr(booking, field.attname) for field in _BOOKING_FIELDS}
     values |= {"free_from": free_from, "replaced": replaced}
     with connection.cursor() as cursor:
         cursor.execute(_CLAIM_WAITING if is_waiting else _CLAIM, values)
-        seats, bookings = cursor.fetchone()
-    if not seats:
-        return "full"
-    return "claimed" if bookings else "doubled"
+        return str(cursor.fetchone()[0])
 
 
 def free_seat(booking: Booking, *, at: datetime) -> None:

@@ -21,7 +21,7 @@ from vpass import supervisor
 from vpass.programs import ROOT
 from vpass.secrets import make_private_folder
 
-BENCHES = ("redeem", "pay", "post", "post_hot")
+BENCHES = ("redeem", "pay", "post", "post_hot", "book")
 
 
 def main(wanted: list[str]) -> int:

@@ -1,9 +1,11 @@
 // Everything a person sees, in both languages: [Chinese, English]. {name} is filled in.
 
 import { MONEY } from "./strings_money.js";
+import { VISITS } from "./strings_visits.js";
 
 export const STRINGS = {
   ...MONEY,
+  ...VISITS,
 
   // Shared
   "app.title": ["V Pass · 潍坊", "V Pass · Weifang"],

@@ -1,9 +1,12 @@
-// The counter page: the desk's enrolment, the clerk's sign-in, then scanning.
+// The counter page: the desk's enrolment, the clerk's sign-in, then scanning or check-in, and the
+// queue beside it.
 
 import { find, markField, nameOf, onSubmit, showProblem, showView } from "../common/dom.js";
 import { onLanguage, t } from "../common/language.js";
 import { startPage } from "../common/start.js";
+import { makeArrivals } from "./arrivals.js";
 import { openDesk } from "./desk.js";
+import { makeQueue } from "./queue.js";
 import { makeScanning } from "./scanning.js";
 
 async function start() {
@@ -11,6 +14,8 @@ async function start() {
   if (!page) return;
   const desk = await openDesk(page);
   const scanning = makeScanning({ desk, onSessionOver });
+  const arrivals = makeArrivals({ desk, onArrived: () => queue.look(), onSessionOver });
+  const queue = makeQueue({ desk, onServices: arrivals.offer, onSessionOver });
   let session = null;
   let isOver = false;
 
@@ -36,13 +41,21 @@ async function start() {
     isOver = false;
     find("#session").hidden = false;
     describe();
-    showView("scan", { focus: false });
-    scanning.start(session);
+    // A desk for check-in gives tickets; every other one scans for its own purposes.
+    const isReception = session.desk.scene === "check_in";
+    const view = isReception ? "reception" : "scan";
+    find(`[data-view="${view}"]`).append(find("#queue"));
+    showView(view, { focus: false });
+    if (isReception) arrivals.start();
+    else scanning.start(session);
+    queue.start();
   }
 
   async function leave() {
     session = null;
     scanning.stop();
+    arrivals.stop();
+    queue.stop();
     await desk.endSession();
     askSignIn();
   }
