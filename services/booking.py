@@ -11,9 +11,10 @@ from django.db.models import QuerySet
 
 from services import history, queries, states
 from services.models import Booking, Service, Ticket
+from services.queries import SlotAsked
 from vpass.common.callers import Caller, required
 from vpass.common.errors import Conflict, DomainError, NotFound
-from vpass.common.idempotency import IdempotencyKey, once
+from vpass.common.idempotency import IdempotencyKey, find_answer, once
 from vpass.common.ids import uuid7
 from vpass.common.policy import LevelTooLow
 
@@ -57,6 +58,10 @@ class BookingOver(Conflict):
 
     code = "booking.over"
     title_zh = "该预约已不能更改"
+
+
+class _SeatsLocked(Exception):
+    """Others are claiming the last seats at this very moment."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,15 +118,22 @@ def hold_seat(
     only one active booking of a service is possible on a day. Raises NotFound, LevelTooLow,
     SlotOver, SlotFull, BookingExists, and what `once` raises.
     """
+    resident_id = required(caller.resident_id)
+    asked = queries.find_slot(slot_id, resident_id=resident_id, at=at)
     try:
-        return _hold_once(
-            caller=caller, slot_id=slot_id, key=idempotency_key, is_waiting=False, at=at
-        )
-    except SlotFull:
-        # A seat that was only locked a moment ago may be free after all: once more, and wait.
-        return _hold_once(
-            caller=caller, slot_id=slot_id, key=idempotency_key, is_waiting=True, at=at
-        )
+        slot = _judge(asked, caller=caller, at=at)
+    except DomainError:
+        # A repeat has its answer, also when the slot is full by now. Nobody else waits for a claim.
+        if (answer := find_answer(idempotency_key)) is None:
+            raise
+        return Shown(**answer)
+    try:
+        return _hold_once(slot, caller=caller, key=idempotency_key, is_waiting=False, at=at)
+    except _SeatsLocked:
+        # Whoever has locked the last seats may roll back: wait for them, and then once more.
+        if not queries.await_seat(slot_id, at=at):
+            raise SlotFull from None
+        return _hold_once(slot, caller=caller, key=idempotency_key, is_waiting=True, at=at)
 
 
 def confirm_booking(
@@ -190,26 +202,32 @@ def end_due_bookings(*, at: datetime, limit: int = 500) -> int:
     return len(ended)
 
 
+def _judge(asked: SlotAsked | None, *, caller: Caller, at: datetime) -> SlotAsked:
+    """The slot, if the caller may try to get a seat of it; whether there is one the claim says."""
+    if asked is None:
+        raise NotFound
+    level = asked.slot.service.level
+    if caller.level < level:
+        raise LevelTooLow(needed=level)
+    if asked.slot.starts_at <= at:
+        raise SlotOver
+    if asked.is_full:
+        raise SlotFull
+    return asked
+
+
 def _hold_once(
-    *, caller: Caller, slot_id: uuid.UUID, key: IdempotencyKey, is_waiting: bool, at: datetime
+    asked: SlotAsked, *, caller: Caller, key: IdempotencyKey, is_waiting: bool, at: datetime
 ) -> Shown:
     with once(key, at=at) as claim:
         if claim.answer is None:
-            shown = _hold(caller=caller, slot_id=slot_id, is_waiting=is_waiting, at=at)
+            shown = _hold(asked, caller=caller, is_waiting=is_waiting, at=at)
             claim.answer = asdict(shown)
         return Shown(**claim.answer)
 
 
-def _hold(*, caller: Caller, slot_id: uuid.UUID, is_waiting: bool, at: datetime) -> Shown:
-    resident_id = required(caller.resident_id)
-    asked = queries.find_slot(slot_id, resident_id=resident_id)
-    if asked is None:
-        raise NotFound
+def _hold(asked: SlotAsked, *, caller: Caller, is_waiting: bool, at: datetime) -> Shown:
     slot, service = asked.slot, asked.slot.service
-    if caller.level < service.level:
-        raise LevelTooLow(needed=service.level)
-    if slot.starts_at <= at:
-        raise SlotOver
     former = None if asked.active_id is None else _lock(asked.active_id, caller=caller)
     is_running = False
     if former is not None and former.state == "held":
@@ -219,7 +237,7 @@ def _hold(*, caller: Caller, slot_id: uuid.UUID, is_waiting: bool, at: datetime)
         )
     booking = Booking(
         id=uuid7(at),
-        resident_id=resident_id,
+        resident_id=required(caller.resident_id),
         service=service,
         slot=slot,
         day=slot.day,
@@ -235,7 +253,9 @@ def _hold(*, caller: Caller, slot_id: uuid.UUID, is_waiting: bool, at: datetime)
     )
     if outcome == "doubled":
         raise BookingExists
-    if outcome == "full":
+    if outcome == "locked" and not is_waiting:
+        raise _SeatsLocked
+    if outcome != "claimed":
         raise SlotFull
     if former is not None and is_running:
         # After the claim: whoever frees a seat first could wait for others' seats with it in hand.

@@ -6,14 +6,30 @@ from datetime import date, datetime
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Q, QuerySet
 
-from services.models import ACTIVE_BOOKING, Booking, Seat, Service, Slot, Ticket
+from identity.models import Organisation
+from services.models import Booking, Seat, Service, Slot, Ticket
+from vpass.common.transactions import require_autocommit
 
-# The seat and its booking, or nothing. The second form waits for seats that others have locked, of
-# whom one may roll back. It locks in the order of `n`, so that those who wait cannot wait for each
-# other; that holds in a transaction which has touched no seat before, for also the seats that turn
-# out to be taken stay locked until its end.
+# By hand: of all who want the last seats this is what most of them ask.
+_FIND_SLOT = """
+SELECT s.day, s.starts_at, s.ends_at,
+    v.id, v.code, v.name_zh, v.name_en, v.level, v.reappears_within_s,
+    o.id, o.name_zh, o.name_en, b.id,
+    NOT EXISTS (SELECT FROM services_seat WHERE slot_id = s.id AND free_from IS NOT NULL
+        AND (free_from <= %(at)s OR booking_id = b.id))
+FROM services_slot s
+    JOIN services_service v ON v.id = s.service_id
+    JOIN identity_organisation o ON o.id = v.organisation_id AND o.state = 'active'
+    LEFT JOIN services_booking b ON b.resident_id = %(resident)s AND b.service_id = s.service_id
+        AND b.day = s.day AND b.state IN ('held', 'booked', 'checked_in')
+WHERE s.id = %(slot)s
+"""
+
+# The seat and its booking, or nothing. The second form waits for seats that others have locked, in
+# the order of `n`, so that those who wait cannot wait for each other; that holds in a transaction
+# which has touched no seat before, for also seats that turn out to be taken stay locked to its end.
 _CLAIM = """
 WITH free AS (
     SELECT id FROM services_seat
@@ -30,9 +46,18 @@ WITH free AS (
         %(held_until)s, %(created_at)s
     FROM seat ON CONFLICT DO NOTHING RETURNING id
 )
-SELECT (SELECT count(*) FROM seat), (SELECT count(*) FROM made)
+SELECT CASE
+    WHEN EXISTS (SELECT FROM made) THEN 'claimed'
+    WHEN EXISTS (SELECT FROM seat) THEN 'doubled'
+    WHEN EXISTS (SELECT FROM services_seat
+        WHERE slot_id = %(slot_id)s AND free_from <= %(created_at)s) THEN 'locked'
+    ELSE 'full' END
 """
 _CLAIM_WAITING = _CLAIM.replace(" SKIP LOCKED", "")
+# Waits with all others who want to know, and keeps none of them waiting.
+_AWAIT = """
+SELECT id FROM services_seat WHERE slot_id = %s AND free_from <= %s ORDER BY n LIMIT 1 FOR SHARE
+"""
 
 # A number without a gap or a double: the counter's row is locked until the ticket commits.
 _ISSUE = """
@@ -71,27 +96,37 @@ SELECT id FROM called
 
 @dataclass(frozen=True)
 class SlotAsked:
-    """A slot with its service, and the resident's active booking of that service on that day."""
+    """A slot with its service and organisation, as a resident who wants it finds it.
+
+    `active_id` is the resident's active booking of that service on that day; `is_full` says that
+    no seat was free at that moment, the resident's own left out.
+    """
 
     slot: Slot
     active_id: uuid.UUID | None
+    is_full: bool
 
 
-def find_slot(slot_id: uuid.UUID, *, resident_id: uuid.UUID) -> SlotAsked | None:
-    """Return the slot of an active organisation as a resident who wants it finds it."""
-    active = Booking.objects.filter(
-        resident_id=resident_id,
-        service=OuterRef("service"),
-        day=OuterRef("day"),
-        state__in=ACTIVE_BOOKING,
+def find_slot(slot_id: uuid.UUID, *, resident_id: uuid.UUID, at: datetime) -> SlotAsked | None:
+    """Return the slot of an active organisation; None when there is none."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FIND_SLOT, {"slot": slot_id, "resident": resident_id, "at": at})
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    slot, service, organisation = row[:3], row[3:9], row[9:12]
+    offered = Service(
+        **dict(zip(_SERVICE_COLUMNS, service, strict=True)),
+        organisation=Organisation(
+            **dict(zip(("id", "name_zh", "name_en"), organisation, strict=True))
+        ),
     )
-    slot = (
-        Slot.objects.select_related("service__organisation")
-        .annotate(active_id=Subquery(active.values("id")[:1]))
-        .filter(id=slot_id, service__organisation__state="active")
-        .first()
+    day, starts_at, ends_at = slot
+    return SlotAsked(
+        slot=Slot(id=slot_id, service=offered, day=day, starts_at=starts_at, ends_at=ends_at),
+        active_id=row[12],
+        is_full=row[13],
     )
-    return None if slot is None else SlotAsked(slot, slot.active_id)
 
 
 def slots_of(
@@ -115,17 +150,23 @@ def claim_seat(
     """Write a new booking with a seat of its slot: "claimed", or nothing is left of it.
 
     The seat is free again from `free_from`. The seat of the booking `replaced` is as good as a free
-    one. "full": all seats are taken, or locked unless `is_waiting`; "doubled": the resident has an
-    active booking on that day.
+    one. "full": all seats are taken; "locked": they were free a moment ago, and who has locked them
+    since may roll back (it means "full" when `is_waiting`); "doubled": the resident has an active
+    booking on that day.
     """
     values = {field.attname: getattr(booking, field.attname) for field in _BOOKING_FIELDS}
     values |= {"free_from": free_from, "replaced": replaced}
     with connection.cursor() as cursor:
         cursor.execute(_CLAIM_WAITING if is_waiting else _CLAIM, values)
-        seats, bookings = cursor.fetchone()
-    if not seats:
-        return "full"
-    return "claimed" if bookings else "doubled"
+        return str(cursor.fetchone()[0])
+
+
+def await_seat(slot_id: uuid.UUID, *, at: datetime) -> bool:
+    """Whether a slot has a free seat once everybody who is claiming one now is done."""
+    require_autocommit("waiting for a seat")
+    with connection.cursor() as cursor:
+        cursor.execute(_AWAIT, [slot_id, at])
+        return cursor.fetchone() is not None
 
 
 def free_seat(booking: Booking, *, at: datetime) -> None:
@@ -226,5 +267,6 @@ def lock_ticket(**wanted: Any) -> Ticket | None:
     )
 
 
+_SERVICE_COLUMNS = ("id", "code", "name_zh", "name_en", "level", "reappears_within_s")
 _BOOKING_FIELDS = Booking._meta.concrete_fields
 _TICKET_FIELDS = Ticket._meta.concrete_fields

@@ -2,7 +2,7 @@
 
 import uuid
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from identity.models import Entitlement, Organisation
@@ -14,6 +14,7 @@ from vpass.common.clock import city_date
 RESIDENT = "/api/resident/v1"
 COUNTER = "/api/counter/v1"
 QUARTER = timedelta(minutes=15)
+ALWAYS = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 @dataclass
@@ -33,8 +34,7 @@ class Hall:
             ends_at=starts_at + QUARTER,
         )
         Seat.objects.bulk_create(
-            Seat(slot=slot, n=n, free_from=starts_at - timedelta(days=30))
-            for n in range(1, seats + 1)
+            Seat(slot=slot, n=n, free_from=ALWAYS) for n in range(1, seats + 1)
         )
         return slot
 

@@ -21,7 +21,7 @@ from vpass import supervisor
 from vpass.programs import ROOT
 from vpass.secrets import make_private_folder
 
-BENCHES = ("redeem", "pay", "tap", "post", "post_hot", "intake", "drain")
+BENCHES = ("redeem", "pay", "tap", "post", "post_hot", "book", "intake", "drain")
 
 
 def main(wanted: list[str]) -> int:

@@ -247,13 +247,13 @@ FOCUSED = """
 def test_keyboard__tabs_and_buttons__reached_and_seen(phone: Page) -> None:
     reached = []
     phone.focus("[data-language]")
-    for _ in range(6):
+    for _ in range(7):
         phone.keyboard.press("Tab")
         name, outline = phone.evaluate(FOCUSED)
         reached.append(name)
         assert outline == "solid", name
 
-    assert reached == ["renew", "scenes", "#code", "#money", "#log", "#me"]
+    assert reached == ["renew", "scenes", "#code", "#money", "#visits", "#log", "#me"]
     phone.focus('#tabs a[href="#log"]')
     phone.keyboard.press("Enter")
     phone.wait_for_selector('[data-view="log"]:visible')

@@ -287,6 +287,24 @@ def test_hold__same_key__same_booking(phone: city.Phone, slot: Slot):
     assert Booking.objects.count() == 1
 
 
+def test_hold__same_key_once_the_slot_is_full_or_over__the_first_answer(
+    phone: city.Phone, neighbour: city.Phone, hall: Hall, at: datetime
+):
+    slot = hall.slot(starts_at=at + QUARTER)
+    key = city.idempotency(phone.caller.scope)
+
+    def ask(later: timedelta) -> booking.Shown:
+        return booking.hold_seat(
+            caller=phone.caller, slot_id=slot.id, idempotency_key=key, at=at + later
+        )
+
+    first = ask(timedelta())
+    book(neighbour, slot, at=at + FIVE_MINUTES)
+
+    assert first == ask(timedelta(minutes=6)) == ask(QUARTER)
+    assert Booking.objects.count() == 2
+
+
 @pytest.mark.parametrize(
     "body",
     [

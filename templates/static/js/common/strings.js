@@ -2,10 +2,12 @@
 
 import { MONEY } from "./strings_money.js";
 import { OPERATIONS } from "./strings_operations.js";
+import { VISITS } from "./strings_visits.js";
 
 export const STRINGS = {
   ...MONEY,
   ...OPERATIONS,
+  ...VISITS,
 
   // Shared
   "app.title": ["V Pass · 潍坊", "V Pass · Weifang"],
@@ -121,7 +123,7 @@ export const STRINGS = {
   // Phone: the code
   "tab.label": ["主导航", "Main"],
   "tab.code": ["出示码", "Code"],
-  "tab.log": ["使用记录", "Access log"],
+  "tab.log": ["记录", "Log"],
   "tab.me": ["我的", "Me"],
   "code.title": ["我的码", "My code"],
   "code.level_1": ["1 级 · 手机号已验证", "Level 1 · phone number"],

@@ -1,20 +1,39 @@
-// The counter page: the way in, then scanning.
+// The counter page: the way in, then scanning or check-in, and the queue beside it.
 
+import { find } from "../common/dom.js";
 import { startPage } from "../common/start.js";
 import { openDesk } from "../desk/desk.js";
 import { makeEntry } from "../desk/entry.js";
+import { makeArrivals } from "./arrivals.js";
+import { makeQueue } from "./queue.js";
 import { makeScanning } from "./scanning.js";
+
+// A desk for check-in gives tickets; every other one scans for its own purposes.
+const viewOf = (session) => (session.desk.scene === "check_in" ? "reception" : "scan");
 
 async function start() {
   const page = await startPage("vpass-counter");
   if (!page) return;
   const desk = await openDesk(page);
-  const scanning = makeScanning({ desk, onRefused: (problem) => entry.judge(problem) });
+  const onRefused = (problem) => entry.judge(problem);
+  const scanning = makeScanning({ desk, onRefused });
+  const arrivals = makeArrivals({ desk, onArrived: () => queue.look(), onRefused });
+  const queue = makeQueue({ desk, onServices: arrivals.offer, onRefused });
   const entry = makeEntry({
     desk,
-    view: "scan",
-    onEnter: (session) => scanning.start(session),
-    onLeave: () => scanning.stop(),
+    viewOf,
+    onEnter(session) {
+      const view = viewOf(session);
+      find(`[data-view="${view}"]`).append(find("#queue"));
+      if (view === "reception") arrivals.start();
+      else scanning.start(session);
+      queue.start();
+    },
+    onLeave() {
+      scanning.stop();
+      arrivals.stop();
+      queue.stop();
+    },
   });
   await entry.start();
 }

@@ -18,7 +18,7 @@ async function start() {
   });
   const entry = makeEntry({
     desk,
-    view: "city",
+    viewOf: () => "city",
     onEnter: () => watch.start(),
     onLeave: () => watch.stop(),
   });

@@ -6,11 +6,11 @@ import { onLanguage, t } from "../common/language.js";
 const SESSION_OVER = ["token.unknown", "caller.not_authenticated"];
 
 /**
- * Sets the entry up. With a session the view `view` is shown and `onEnter(session)` called; when it
- * ends, `onLeave()`. Gives {start, judge}: `judge(problem)` leaves when the session no longer holds,
- * and says whether it does.
+ * Sets the entry up. With a session the view `viewOf(session)` is shown and `onEnter(session)`
+ * called; when it ends, `onLeave()`. Gives {start, judge}: `judge(problem)` leaves when the session
+ * no longer holds, and says whether it does.
  */
-export function makeEntry({ desk, view, onEnter, onLeave }) {
+export function makeEntry({ desk, viewOf, onEnter, onLeave }) {
   let session = null;
   let isOver = false;
 
@@ -36,7 +36,7 @@ export function makeEntry({ desk, view, onEnter, onLeave }) {
     isOver = false;
     find("#session").hidden = false;
     describe();
-    showView(view, { focus: false });
+    showView(viewOf(session), { focus: false });
     onEnter(session);
   }
 

@@ -82,7 +82,7 @@ async function start() {
   const watch = makeWatch({ ask, draw, onRefused: (problem) => entry.judge(problem) });
   const entry = makeEntry({
     desk,
-    view: "operations",
+    viewOf: () => "operations",
     onEnter: () => watch.start(),
     onLeave: () => watch.stop(),
   });

@@ -8,9 +8,11 @@ import { makeConfirming } from "./confirming.js";
 import { makeEnrolment } from "./enrolment.js";
 import { makeMoney } from "./money.js";
 import { openSession } from "./session.js";
+import { makeVisits } from "./visits.js";
 import { openWallet } from "./wallet.js";
 
 const IDENTITY_LEVEL = 2;
+const DETAILS = { log: "line", visits: "service" };
 
 function drawFacts(me) {
   const rows = [
@@ -33,6 +35,7 @@ async function start() {
   const session = await openSession({ store, publicUrl, onLost });
   const log = makeAccessLog({ session });
   const money = makeMoney({ session });
+  const visits = makeVisits({ session });
   const confirming = makeConfirming({ session, onDecided });
   let wallet = null;
   const enrolment = makeEnrolment({ session, store, onDone: enter });
@@ -65,18 +68,19 @@ async function start() {
   function go({ focus }) {
     if (!wallet) return;
     const [name, id] = location.hash.slice(1).split("/");
-    const tab = ["log", "me", "money"].includes(name) ? name : "code";
+    const tab = ["log", "me", "money", "visits"].includes(name) ? name : "code";
     for (const link of findAll("#tabs a")) {
       if (link.hash === `#${tab}`) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
-    showView(tab === "log" && id ? "line" : tab, { focus });
+    showView((id && DETAILS[tab]) || tab, { focus });
     if (tab === "code") wallet.show();
     else if (tab === "me") drawFacts(wallet.me());
     else if (tab === "money") {
       money.show();
       confirming.look();
     }
+    else if (tab === "visits") visits.show(id);
     else if (id) log.showLine(id);
     else log.showList();
   }
