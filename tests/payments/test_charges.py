@@ -47,7 +47,7 @@ def charge(shop: Shop, phone: city.Phone, fen: int, *, at: datetime, **changes: 
 
 
 def told() -> list[tuple[str, dict[str, Any]]]:
-    rows = OutboxDelivery.objects.filter(name__in=TOLD).order_by("id")
+    rows = OutboxDelivery.objects.filter(consumer="test.listener").order_by("id")
     return [(row.name, json.loads(json.dumps(row.payload))) for row in rows]
 
 
