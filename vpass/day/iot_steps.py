@@ -75,6 +75,7 @@ def read_statement(day: Day) -> str:
     same("stays", [each["id"] for each in _items(parking.driver.stays())], [parking.stay_id])
     lines = [each for each in _items(wallet.statement()) if BAY in (each["title"] or "")]
     same("lines of the bay", [each["amount_fen"] for each in lines], [-parking.fee_fen])
+    day.money.moved.append(("payment", -parking.fee_fen))
     left = wallet.show().expect(200)["available_fen"]
     same("left in the wallet", left, parking.balance_fen - parking.fee_fen)
     same("owed", _items(parking.driver.debts()), [])

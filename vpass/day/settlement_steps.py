@@ -40,19 +40,31 @@ def close_window(day: Day) -> str:
     return f"window {day.money.window_id}"
 
 
-@step("Each fen of the shop's line is a payment or a refund", needs=(close_window,))
-def explain_line(day: Day) -> str:
+@step("Each fen of each shop's line is a payment or a refund", needs=(close_window,))
+def explain_lines(day: Day) -> str:
     money = day.money
-    officer, window_id = money.officers[0], money.window_id
     paid = money.wallet.payments().expect(200)["items"]
     shop = next(each["payee"]["id"] for each in paid if each["id"] == money.small["id"])
-    lines = all_items(lambda query: officer.lines(window_id, query))
-    of_shop = [each for each in lines if each["merchant"]["id"] == shop]
-    same("lines of the shop", len(of_shop), 1)
-    line = money.line = of_shop[0]
+    lines = {
+        each["merchant"]["id"]: each
+        for each in all_items(lambda query: money.officers[0].lines(money.window_id, query))
+    }
+    missing = {each["payee"]["id"] for each in paid if each["state"] == "captured"} - lines.keys()
+    same("shops that the resident paid and that have no line", missing, set())
+    explained = {merchant: _explain(day, line) for merchant, line in lines.items()}
+    money.line = lines[shop]
+    ours = [each for each in explained[shop] if each["order_id"] in _orders(day)]
+    same("what the day has moved at the shop", _amounts(ours), _expected(day))
+    if money.line["net_fen"] <= 0:
+        raise Unexpected("the shop has earned nothing to be paid")
+    postings = sum(map(len, explained.values()))
+    return f"{len(lines)} lines, {postings} postings, the shop's net {money.line['net_fen']} fen"
+
+
+def _explain(day: Day, line: Any) -> list[Any]:
+    """The payments and refunds that a line is made of, and nothing besides."""
+    officer, window_id = day.money.officers[0], day.money.window_id
     moved = all_items(lambda query: officer.line_payments(window_id, line["id"], query))
-    ours = [each for each in moved if each["order_id"] in _orders(day)]
-    same("what the day has moved", _amounts(ours), _expected(day))
     for side, total in (
         ("gross", sum(each["amount_fen"] for each in moved if each["amount_fen"] > 0)),
         ("less", sum(each["amount_fen"] for each in moved if each["amount_fen"] < 0)),
@@ -61,12 +73,10 @@ def explain_line(day: Day) -> str:
         same(f"{side} of the line", of_line, total)
     net_fen = sum(each["amount_fen"] for each in moved) + line["carried_fen"]
     same("net of the line", line["net_fen"], net_fen)
-    if net_fen <= 0:
-        raise Unexpected("the shop has earned nothing to be paid")
-    return f"{len(moved)} postings, net {net_fen} fen"
+    return moved
 
 
-@step("Settlement is proposed by one and approved by the other: sent", needs=(explain_line,))
+@step("Settlement is proposed by one and approved by the other: sent", needs=(explain_lines,))
 def approve_settlement(day: Day) -> str:
     first, second = day.money.officers
     proposal_id = _propose(second, APPROVE, day.money.window_id)

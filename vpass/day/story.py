@@ -4,6 +4,7 @@ from vpass.day import (
     booking_steps,
     card_payment_steps,
     card_steps,
+    closing_steps,
     iot_steps,
     payment_steps,
     settlement_steps,
@@ -19,4 +20,5 @@ STEPS = [
     *iot_steps.STEPS,
     *booking_steps.STEPS,
     *settlement_steps.STEPS,
+    *closing_steps.STEPS,
 ]
