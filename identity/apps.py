@@ -11,7 +11,7 @@ class IdentityConfig(AppConfig):
     name = "identity"
 
     def ready(self) -> None:
-        from identity import devices, enrolment, organisations, staff
+        from identity import devices, enrolment, organisations, staff, status_list
 
         callers.register_resolver("resident", devices.find_resident_caller)
         callers.register_resolver("machine", organisations.find_machine_caller)
@@ -21,4 +21,7 @@ class IdentityConfig(AppConfig):
             "identity.send_one_time_code",
             enrolment.send_one_time_code,
             calls_out=True,
+        )
+        outbox.subscribe(
+            status_list.STATUS_CHANGED, "identity.sign_status_lists", status_list.sign_changed
         )

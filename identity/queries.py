@@ -23,11 +23,29 @@ def next_handle() -> bytes:
     return secrets.token_bytes(16)
 
 
-def next_status_index() -> int:
-    """Return the next free place in the status lists; shard = index >> 20."""
+def insert_grant(grant: Grant) -> bool:
+    """Insert a grant of an active device whose place in the status lists is still free.
+
+    False when the place is taken, or the device is frozen or ended meanwhile.
+    """
     with connection.cursor() as cursor:
-        cursor.execute("SELECT nextval('identity_status_index')")
-        return int(cursor.fetchone()[0])
+        cursor.execute(
+            "INSERT INTO identity_grant (handle, resident_id, device_id, key_id, status_index,"
+            " issued_at, expires_at) SELECT %s, %s, %s, %s, %s, %s, %s"
+            " WHERE EXISTS (SELECT FROM identity_device WHERE id = %s AND state = 'active')"
+            " ON CONFLICT (status_index) DO NOTHING",
+            [
+                bytes(grant.handle),
+                str(grant.resident_id),
+                str(grant.device_id),
+                bytes(grant.key_id),
+                grant.status_index,
+                grant.issued_at,
+                grant.expires_at,
+                str(grant.device_id),
+            ],
+        )
+        return bool(cursor.rowcount == 1)
 
 
 def find_grant(handle: bytes, *, caller: Caller, purpose: str) -> GrantFound | None:

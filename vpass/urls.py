@@ -34,6 +34,7 @@ urlpatterns = [
     path("metrics", health.metrics),
     # Anybody
     path(".well-known/vpass-keys.json", public.KeySet.as_view()),
+    path(".well-known/vpass-status/<int:number>", public.StatusLists.as_view()),
     # Residents' phones
     path(f"{_RESIDENT}enrolments", resident.Enrolments.as_view()),
     path(f"{_RESIDENT}enrolments/<uuid:enrolment_id>/phone-proof", resident.PhoneProofs.as_view()),

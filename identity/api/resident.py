@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from identity import access_log, codes, devices, enrolment, register, residents
+from identity import access_log, devices, enrolment, grants, register, residents, status_list
 from identity.api import examples
 from identity.models import AccessLine
 from identity.register import http
@@ -248,12 +248,18 @@ class Grants(Endpoint):
         request=GrantRequest,
         answers={201: GrantAnswer},
         idempotent=True,
-        problems=[codes.GrantRequestInvalid, residents.AccountSuspended, limits.LimitReached],
+        problems=[
+            grants.GrantRequestInvalid,
+            grants.DeviceNotActive,
+            residents.AccountSuspended,
+            status_list.ListsFull,
+            limits.LimitReached,
+        ],
         examples=examples.GRANT,
     )
     def post(self, request: Request) -> Response:
         """Receive a signed grant."""
-        issued = codes.issue_grant(
+        issued = grants.issue_grant(
             caller=self.caller,
             idempotency_key=self.idempotency(),
             request_jws=self.read(GrantRequest)["request"],

@@ -81,6 +81,7 @@ _NEW_PHONE = (NO_PROOF, INVALID, FOREIGN_PROOF, FOREIGN_PROOF, *[NO_PROOF] * 5)
 _NEW_DESK = (*[NO_PROOF] * 4, FOREIGN_PROOF, FOREIGN_PROOF, *[NO_PROOF] * 3)
 MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("get", ".well-known/vpass-keys.json"): (GOOD,) * 9,
+    ("get", ".well-known/vpass-status/<int:number>"): (OWN_ID_ONLY,) * 9,
     # Residents
     ("get", _R + "me"): resident(GOOD, GOOD),
     ("get", _R + "access-log"): resident(GOOD, GOOD),
@@ -227,7 +228,8 @@ def test_matrix__has_a_line_for_each_route_and_method_and_no_other():
 
 
 def _converter(found: re.Match[str]) -> str:
-    kind = "int" if found[1] in {"window_id", "line_id"} and "window" in found.string else "uuid"
+    is_number = found[1] in {"window_id", "line_id"} and "window" in found.string
+    kind = "int" if is_number or found[1] == "number" else "uuid"
     return f"<{kind}:{found[1]}>"
 
 

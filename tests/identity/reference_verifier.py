@@ -1,11 +1,13 @@
-"""A second reader of rotating codes, written from docs/code-format.md alone.
+"""A second reader of rotating codes and status lists, written from docs/code-format.md,
+docs/status-list.md and docs/offline.md alone.
 
 It shares nothing with the program: its own base45, its own CBOR, `cryptography` for the curve. It
-answers "accepted" or the reason word of section 6.
+answers "accepted" or the reason word of the page.
 """
 
 import base64
 import re
+import zlib
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -117,6 +119,15 @@ def key_at(point: bytes) -> ec.EllipticCurvePublicKey:
     return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
 
 
+def key_of(kid: bytes, key_set: dict[str, Any], reason: str) -> ec.EllipticCurvePublicKey:
+    """Answers the one key of the set that has this id, or refuses for the reason."""
+    jwk = {"kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": kid.hex()}
+    found = [key for key in key_set["keys"] if jwk.items() <= key.items()]
+    must(len(found) == 1, reason)
+    x, y = (base64.urlsafe_b64decode(found[0][name] + "=") for name in ("x", "y"))
+    return key_at(b"\x04" + x + y)
+
+
 def verify(text: str, at: int, city: str, key_set: dict[str, Any]) -> str:
     """Answers "accepted", or the reason of the first check of section 6 that fails."""
     try:
@@ -134,16 +145,78 @@ def verify(text: str, at: int, city: str, key_set: dict[str, Any]) -> str:
         must(1 <= reader.claim(11, UINT) <= 63 and reader.claim(12, BSTR, 6, 6) != b"")
         must(reader.at == len(reader.octets))
         must(issuer == city, "other_city")
-        jwk = {"kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": header[5:].hex()}
-        found = [key for key in key_set["keys"] if jwk.items() <= key.items()]
-        must(len(found) == 1, "key_unknown")
-        x, y = (base64.urlsafe_b64decode(found[0][name] + "=") for name in ("x", "y"))
+        city_key = key_of(header[5:], key_set, "key_unknown")
         must(at < expires_at and issued_at >= at - 60, "expired")
         must(issued_at <= at + 30, "clock_wrong")
-        check_signature(key_at(b"\x04" + x + y), signature, header, b"", payload)
+        check_signature(city_key, signature, header, b"", payload)
         check_signature(key_at(point), signature2, header2, item, payload2)
     except Refused as refused:
         return str(refused)
     except (InvalidSignature, ValueError):  # a ValueError: the point is not on the curve
         return "signature_invalid"
     return "accepted"
+
+
+LIST_HEADER = (
+    bytes.fromhex("a301260444"), bytes.fromhex("10781a") + b"application/statuslist+cwt",
+)  # fmt: skip
+PLACES = 1 << 20
+CLOSED: dict[int, set[str]] = {
+    0: set(), 3: {"pay"}, 12: {"bus"}, 13: {"door"}, 14: {"pay", "bus"},
+    15: {"pay", "bus", "door", "library", "check_in"},
+}  # fmt: skip
+
+
+def unpacked(lst: bytes) -> bytes:
+    unzip = zlib.decompressobj()
+    try:
+        octets = unzip.decompress(lst, PLACES // 2 + 1)
+    except zlib.error:
+        raise Refused("list_unreadable") from None
+    must(len(octets) == PLACES // 2 and unzip.eof and unzip.unused_data == b"", "list_unreadable")
+    return octets
+
+
+def read_list(octets: bytes) -> tuple[bytes, bytes, bytes, str, int, int, bytes]:
+    """Answers header, payload, signature, subject, expiry, time of issue, and the entries."""
+    must(len(octets) <= PLACES and octets[:1] == b"\xd2")
+    reader = Reader(octets[1:])
+    reader.head(ARRAY, 4, 4)
+    header = reader.bstr(38, 38)
+    reader.head(MAP, 0, 0)
+    payload, signature = reader.bstr(0, PLACES), reader.bstr(64, 64)
+    must(reader.at == len(reader.octets))
+    must(header[:5] == LIST_HEADER[0] and header[9:] == LIST_HEADER[1])
+    reader = Reader(payload)
+    reader.head(MAP, 5, 5)
+    subject = reader.claim(2, TSTR, 0, 300)
+    must(re.fullmatch(rb"https?://[!-~]{1,200}/[0-9]{1,4}", subject) is not None)
+    expires_at, issued_at = reader.claim(4, UINT), reader.claim(6, UINT)
+    reader.head(UINT, 65533, 65533)
+    must(reader.take(5) == b"\xa2\x63lst")
+    entries = unpacked(reader.bstr(0, PLACES))
+    must(reader.take(6) == b"\x64bits\x04")
+    reader.claim(65534, UINT)
+    must(reader.at == len(reader.octets))
+    return header, payload, signature, subject.decode(), expires_at, issued_at, entries
+
+
+def verify_list(octets: bytes, at: int, address: str, key_set: dict[str, Any]) -> Any:
+    """Answers (issued at, entries), or the reason of the first check of section 3 that fails."""
+    try:
+        header, payload, signature, subject, expires_at, issued_at, entries = read_list(octets)
+        must(subject == address)
+        key = key_of(header[5:9], key_set, "list_key_unknown")
+        must(at < expires_at <= issued_at + 86400 and issued_at <= at + 30, "list_expired")
+        check_signature(key, signature, header, b"", payload)
+    except Refused as refused:
+        reason = str(refused)
+        return reason if reason.startswith("list_") else f"list_{reason}"
+    except (InvalidSignature, ValueError):
+        return "list_signature_invalid"
+    return issued_at, entries
+
+
+def entry(entries: bytes, index: int) -> int:
+    place = index & (PLACES - 1)
+    return entries[place >> 1] >> 4 * (place & 1) & 15

@@ -1,0 +1,155 @@
+"""Gives phones their day grants: the right to make codes for a day, with a key made for it."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+
+from identity import code_format, keys, queries, status_list
+from identity.code_format import GrantClaims
+from identity.models import Device, Grant
+from identity.residents import AccountSuspended
+from vpass.common import limits
+from vpass.common.callers import Caller, required
+from vpass.common.encodings import b64url_encode
+from vpass.common.errors import DomainError
+from vpass.common.idempotency import IdempotencyKey, find_answer, once
+from vpass.common.signing import (
+    BadKey,
+    BadToken,
+    P256Public,
+    decode_jws,
+    public_from_jwk,
+    public_from_point,
+    public_point,
+)
+
+GRANT_LIFE = timedelta(hours=24)
+ROTATE_EVERY_S = 30
+PLACES_TRIED = 20
+REQUEST_TYPE = "vpass-grant+jwt"
+REQUEST_LIFE_S = 60
+GRANTS_PATH = "/api/resident/v1/grants"
+GRANTS_PER_DAY = limits.Limit("grant.day", maximum=48, per=timedelta(days=1))
+
+
+class GrantRequestInvalid(DomainError):
+    """The grant request is not signed by this device as it must be."""
+
+    code = "grant.request_invalid"
+    status = 422
+    title_zh = "授权请求签名无效"
+
+
+class DeviceNotActive(DomainError):
+    """This phone is frozen or replaced."""
+
+    code = "device.not_active"
+    status = 403
+    title_zh = "该手机已被冻结或更换"
+
+
+@dataclass(frozen=True)
+class GrantIssued:
+    """A grant (base64url of its COSE_Sign1 bytes) and what the phone needs to make codes of it.
+
+    Times are RFC 3339 in UTC; a new code every `rotate_every_s`, each good for `lives_s`.
+    """
+
+    grant: str
+    expires_at: str
+    server_time: str
+    rotate_every_s: int = ROTATE_EVERY_S
+    lives_s: int = code_format.LIVES_S
+
+
+def issue_grant(
+    *, caller: Caller, request_jws: str, idempotency_key: IdempotencyKey, at: datetime
+) -> GrantIssued:
+    """Sign a grant of 24 hours for a fresh key of the caller's phone.
+
+    `request_jws` is signed by the device's key: typ `vpass-grant+jwt`, `aud` the URL of this route,
+    `iat` at most 60 s old, `jti`, and `cnf` {"jwk": the fresh public key}, which must not be the
+    device's own, so that no two days of one phone can be linked. Raises GrantRequestInvalid,
+    AccountSuspended, DeviceNotActive, status_list.ListsFull, limits.LimitReached (48 a day).
+    """
+    try:
+        limits.spend(GRANTS_PER_DAY, f"device:{caller.device_id}", at=at)
+    except limits.LimitReached:
+        # A repeat asks for nothing new, so the limit does not stand in its way.
+        if (answer := find_answer(idempotency_key)) is None:
+            raise
+        return GrantIssued(**answer)
+    signer = keys.current_signer(at=at)
+    with once(idempotency_key, at=at) as claim:
+        if claim.answer is not None:
+            return GrantIssued(**claim.answer)
+        # Under the person's lock: who freezes or suspends waits for this grant, or this for them.
+        device = (
+            Device.objects.select_related("resident")
+            .select_for_update(of=("resident",), no_key=True)
+            .get(id=required(caller.device_id))
+        )
+        if device.resident.state != "active":
+            raise AccountSuspended
+        fresh = _read_grant_request(request_jws, device=device, at=at)
+        grant = _insert_grant(device, key_id=signer.key_id, at=at)
+        if device.resident.suspended_scenes:
+            status_list.refresh(resident_id=device.resident_id, at=at)
+        signed = code_format.encode_grant(
+            GrantClaims(
+                issuer=settings.CITY,
+                expires_at=int(grant.expires_at.timestamp()),
+                handle=bytes(grant.handle),
+                public_point=public_point(fresh),
+                status_index=int(grant.status_index or 0),
+            ),
+            kid=signer.key_id,
+            private=signer.private,
+        )
+        issued = GrantIssued(
+            grant=b64url_encode(signed),
+            expires_at=grant.expires_at.isoformat(),
+            server_time=at.isoformat(),
+        )
+        claim.answer = asdict(issued)
+        return issued
+
+
+def _insert_grant(device: Device, *, key_id: bytes, at: datetime) -> Grant:
+    grant = Grant(
+        handle=queries.next_handle(),
+        resident=device.resident,
+        device=device,
+        key_id=key_id,
+        issued_at=at,
+        expires_at=at.replace(microsecond=0) + GRANT_LIFE,
+    )
+    for _ in range(PLACES_TRIED):
+        grant.status_index = status_list.draw_index(expires_at=grant.expires_at)
+        if queries.insert_grant(grant):
+            return grant
+        if not Device.objects.filter(id=device.id, state="active").exists():
+            raise DeviceNotActive
+    raise status_list.ListsFull
+
+
+def _read_grant_request(request_jws: str, *, device: Device, at: datetime) -> P256Public:
+    device_key = public_from_point(bytes(device.point))
+    try:
+        claims = decode_jws(
+            request_jws,
+            device_key,
+            typ=REQUEST_TYPE,
+            audience=settings.PUBLIC_URL + GRANTS_PATH,
+            at=at,
+            required=("iat", "jti", "cnf"),
+        )
+        confirmation = claims["cnf"]
+        fresh = public_from_jwk(confirmation["jwk"] if isinstance(confirmation, dict) else {})
+    except (BadToken, BadKey, KeyError) as error:
+        raise GrantRequestInvalid from error
+    is_stale = at.timestamp() - claims["iat"] > REQUEST_LIFE_S
+    if is_stale or public_point(fresh) == bytes(device.point):
+        raise GrantRequestInvalid
+    return fresh
