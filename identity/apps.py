@@ -2,7 +2,7 @@
 
 from django.apps import AppConfig
 
-from vpass.common import callers, outbox
+from vpass.common import callers, contributions, outbox
 
 
 class IdentityConfig(AppConfig):
@@ -25,3 +25,4 @@ class IdentityConfig(AppConfig):
         outbox.subscribe(
             status_list.STATUS_CHANGED, "identity.sign_status_lists", status_list.sign_changed
         )
+        contributions.register("purge_expired", "identity.tokens", devices.purge)

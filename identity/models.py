@@ -382,7 +382,12 @@ class TokenFamily(models.Model):
     created_at = models.DateTimeField()
 
     class Meta:
-        constraints = [states.TOKEN_FAMILY.sql_check("state", "token_family_state")]
+        constraints = [
+            states.TOKEN_FAMILY.sql_check("state", "token_family_state"),
+            models.UniqueConstraint(
+                fields=["device"], condition=Q(state="alive"), name="token_family_one_alive"
+            ),
+        ]
 
 
 class RefreshToken(models.Model):

@@ -74,10 +74,9 @@ TOKEN_FAMILY = EdgeTable(
     name="token_family",
     initial="alive",
     edges={
-        "alive": {"signed_out": "sign_out", "reused": "revoke", "withdrawn": "withdraw"},
-        "signed_out": {},
+        "alive": {"ended": "end", "reused": "revoke"},
+        "ended": {},
         "reused": {},
-        "withdrawn": {},
     },
-    final={"signed_out", "reused", "withdrawn"},
+    final={"ended", "reused"},
 )

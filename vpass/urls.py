@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from identity.api import counter, public, resident, terminal
+from identity.api import counter, hotline, lost_phones, public, resident, terminal
 from payments.api import bank, finance, merchant, withdrawals
 from payments.api import resident as money
 from vpass import pages
@@ -39,6 +39,14 @@ urlpatterns = [
     path(f"{_RESIDENT}enrolments", resident.Enrolments.as_view()),
     path(f"{_RESIDENT}enrolments/<uuid:enrolment_id>/phone-proof", resident.PhoneProofs.as_view()),
     path(f"{_RESIDENT}tokens", resident.Tokens.as_view()),
+    path(f"{_RESIDENT}enrolments/<uuid:enrolment_id>/move", lost_phones.Moves.as_view()),
+    path(f"{_RESIDENT}tokens/refresh", lost_phones.TokenRefreshes.as_view()),
+    path(f"{_RESIDENT}tokens/own", lost_phones.OwnTokens.as_view()),
+    path(f"{_RESIDENT}devices", lost_phones.Devices.as_view()),
+    path(f"{_RESIDENT}devices/<uuid:device_id>/freeze", lost_phones.DeviceFreezes.as_view()),
+    path(f"{_RESIDENT}devices/<uuid:device_id>/thaw", lost_phones.DeviceThaws.as_view()),
+    path(f"{_RESIDENT}suspensions", lost_phones.OwnSuspensions.as_view()),
+    path(f"{_RESIDENT}suspensions/<uuid:suspension_id>/lift", lost_phones.OwnLiftings.as_view()),
     path(f"{_RESIDENT}identity-proofs", resident.IdentityProofs.as_view()),
     path(f"{_RESIDENT}me", resident.Me.as_view()),
     path(f"{_RESIDENT}grants", resident.Grants.as_view()),
@@ -58,6 +66,10 @@ urlpatterns = [
     path(f"{_COUNTER}sessions", counter.Sessions.as_view()),
     path(f"{_COUNTER}sessions/current", counter.CurrentSession.as_view()),
     path(f"{_COUNTER}scans", counter.CounterScans.as_view()),
+    path(f"{_COUNTER}lost-phones", hotline.LostPhones.as_view()),
+    path(f"{_COUNTER}found-phones", hotline.FoundPhones.as_view()),
+    path(f"{_COUNTER}suspensions", hotline.StaffSuspensions.as_view()),
+    path(f"{_COUNTER}suspensions/lift", hotline.StaffLiftings.as_view()),
     # Terminals
     path(f"{_TERMINAL}scans", terminal.TerminalScans.as_view()),
     # Merchants

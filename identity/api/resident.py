@@ -46,6 +46,8 @@ class TokenAnswer(StrictSerializer):
     access_token = serializers.CharField()
     token_type = serializers.CharField()
     expires_in = serializers.IntegerField(help_text="Seconds.")
+    refresh_token = serializers.CharField(help_text="Good once, with this device's proofs alone.")
+    refresh_expires_in = serializers.IntegerField(help_text="Seconds.")
     resident = ResidentLevel()
 
 
@@ -161,7 +163,7 @@ class PhoneProofs(Endpoint):
             at=self.at,
             **self.read(PhoneProofRequest),
         )
-        return Response(_token(issued))
+        return Response(token_answer(issued))
 
 
 class Tokens(Endpoint):
@@ -181,7 +183,7 @@ class Tokens(Endpoint):
         issued = devices.renew_token(
             thumbprint=self.proof.thumbprint, at=self.at, **self.read(TokenRequest)
         )
-        return Response(_token(issued))
+        return Response(token_answer(issued))
 
 
 class IdentityProofs(Endpoint):
@@ -297,11 +299,14 @@ class AccessLogLine(Endpoint):
         )
 
 
-def _token(issued: devices.TokenIssued) -> dict[str, Any]:
+def token_answer(issued: devices.TokenIssued) -> dict[str, Any]:
+    """The members of a TokenAnswer."""
     return {
         "access_token": issued.access_token,
         "token_type": "DPoP",
         "expires_in": issued.expires_in_s,
+        "refresh_token": issued.refresh_token,
+        "refresh_expires_in": issued.refresh_expires_in_s,
         "resident": {"level": issued.resident.level},
     }
 
