@@ -1,15 +1,16 @@
 """Gives phones their day grants: the right to make codes for a day, with a key made for it."""
 
+import uuid
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
 
 from identity import code_format, keys, queries, status_list
-from identity.code_format import GrantClaims
+from identity.code_format import GrantClaims, Rights
 from identity.models import Device, Grant
 from identity.residents import AccountSuspended
-from vpass.common import limits
+from vpass.common import contributions, limits
 from vpass.common.callers import Caller, required
 from vpass.common.encodings import b64url_encode
 from vpass.common.errors import DomainError
@@ -27,6 +28,11 @@ from vpass.common.signing import (
 GRANT_LIFE = timedelta(hours=24)
 ROTATE_EVERY_S = 30
 PLACES_TRIED = 20
+MAX_DOOR_GROUPS = 4
+
+# Asked of the floors above with `resident_id` and `at`, inside the transaction: each answers the
+# code_format.Rights it knows of (the bus card of today, the doors), or None.
+GRANT_RIGHTS = "identity.grant_rights"
 REQUEST_TYPE = "vpass-grant+jwt"
 REQUEST_LIFE_S = 60
 GRANTS_PATH = "/api/resident/v1/grants"
@@ -103,6 +109,7 @@ def issue_grant(
                 handle=bytes(grant.handle),
                 public_point=public_point(fresh),
                 status_index=int(grant.status_index or 0),
+                rights=_rights(device.resident_id, at=at),
             ),
             kid=signer.key_id,
             private=signer.private,
@@ -114,6 +121,18 @@ def issue_grant(
         )
         claim.answer = asdict(issued)
         return issued
+
+
+def _rights(resident_id: uuid.UUID, *, at: datetime) -> Rights | None:
+    """What the floors above say that offline scanners may give this person."""
+    found: list[Rights] = [
+        rights
+        for _, rights in contributions.ask(GRANT_RIGHTS, resident_id=resident_id, at=at)
+        if rights is not None
+    ]
+    bus = next((rights.bus for rights in found if rights.bus is not None), None)
+    groups = sorted({group for rights in found for group in rights.door_groups})[:MAX_DOOR_GROUPS]
+    return Rights(bus=bus, door_groups=tuple(groups)) if bus or groups else None
 
 
 def _insert_grant(device: Device, *, key_id: bytes, at: datetime) -> Grant:

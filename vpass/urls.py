@@ -72,6 +72,7 @@ urlpatterns = [
     path(f"{_COUNTER}suspensions/lift", hotline.StaffLiftings.as_view()),
     # Terminals
     path(f"{_TERMINAL}scans", terminal.TerminalScans.as_view()),
+    path(f"{_TERMINAL}scanner-bundle", terminal.ScannerBundles.as_view()),
     # Merchants
     path(f"{_MERCHANT}till-keys", merchant.TillKeys.as_view()),
     path(f"{_MERCHANT}payments", merchant.MerchantPayments.as_view()),

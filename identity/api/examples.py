@@ -182,3 +182,11 @@ STAFF_LIFTING = [
     _asked(_TOLD | {"source": "risk", "scope": "pay", "reason": "cleared"}),
     _answered(_SUSPENSION | {"source": "risk", "state": "lifted"}),
 ]
+SCANNER_BUNDLE = [
+    _answered(
+        {
+            "bundle": "eyJ0eXAiOiJ2cGFzcy1idW5kbGUrand0In0.eyJpc3MiOiJ3ZWlmYW5nIn0.c2lnbmF0dXJl",
+            "version": "9mQz2xL7cTq0R4vK8nB1yH",
+        }
+    )
+]

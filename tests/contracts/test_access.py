@@ -123,6 +123,7 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("post", _F + "proposals/<uuid:proposal_id>/rejection"): staff(ROLE, NO_KEY),
     # Machines
     ("post", _T + "scans"): machine(terminal=NO_KEY),
+    ("get", _T + "scanner-bundle"): machine(terminal=GOOD),
     ("get", _M + "payments"): machine(merchant=GOOD),
     ("post", _M + "payments"): machine(merchant=NO_KEY),
     ("get", _M + "payments/<uuid:payment_id>"): machine(merchant=OWN_ID_ONLY),

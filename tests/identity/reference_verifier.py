@@ -6,6 +6,7 @@ answers "accepted" or the reason word of the page.
 """
 
 import base64
+import hashlib
 import re
 import zlib
 from typing import Any
@@ -81,26 +82,28 @@ def read_item(reader: Reader) -> tuple[bytes, bytes, bytes, bytes]:
     return header, payload, signature, reader.octets[start : reader.at]
 
 
-def read_grant(reader: Reader) -> tuple[str, int, bytes]:
-    """Answers the issuer, the expiry and the compressed point."""
+def read_grant(reader: Reader) -> tuple[str, int, bytes, bytes, int, bool, list[int]]:
+    """Answers issuer, expiry, point, handle, status index, has a bus right, door groups."""
     claims = reader.head(MAP, 5, 6)
     issuer = reader.claim(1, TSTR, 1, 24)
     must(re.fullmatch(rb"[a-z][a-z0-9-]*", issuer) is not None)
     expires_at = reader.claim(4, UINT)
-    reader.claim(7, BSTR, 16, 16)
+    handle = reader.claim(7, BSTR, 16, 16)
     point = reader.claim(8, BSTR, 33, 33)
     must(point[0] in (2, 3))
-    reader.claim(9, UINT)
+    index = reader.claim(9, UINT)
+    has_bus, groups = False, []
     if claims == 6:
         members = reader.claim(10, MAP, 1, 3)
-        if members >= 2:
+        has_bus = members >= 2
+        if has_bus:
             reader.claim(1, UINT, 0, 255)
             reader.claim(2, BSTR, 8, 8)
         if members != 2:
             groups = [reader.head(UINT) for _ in range(reader.claim(3, ARRAY, 1, 4))]
             must(groups == sorted(set(groups)))
     must(reader.at == len(reader.octets))
-    return issuer.decode(), expires_at, point
+    return issuer.decode(), expires_at, point, handle, index, has_bus, groups
 
 
 def bstr(octets: bytes) -> bytes:
@@ -130,6 +133,12 @@ def key_of(kid: bytes, key_set: dict[str, Any], reason: str) -> ec.EllipticCurve
 
 def verify(text: str, at: int, city: str, key_set: dict[str, Any]) -> str:
     """Answers "accepted", or the reason of the first check of section 6 that fails."""
+    answer = read_and_check(text, at, city, key_set)
+    return answer if isinstance(answer, str) else "accepted"
+
+
+def read_and_check(text: str, at: int, city: str, key_set: dict[str, Any]) -> Any:
+    """Answers the reason, or the jti, issue time, scenes and grant of a genuine code."""
     try:
         must(len(text) <= 600 and text.startswith("VP1:"))
         reader = Reader(from_base45(text[4:]))
@@ -138,11 +147,13 @@ def verify(text: str, at: int, city: str, key_set: dict[str, Any]) -> str:
         header2, payload2, signature2, _ = read_item(reader)
         must(reader.at == len(reader.octets) and header2 == PRESENTATION_HEADER)
         must(header[:5] == GRANT_HEADER and len(header) == 9)
-        issuer, expires_at, point = read_grant(Reader(payload))
+        grant = read_grant(Reader(payload))
+        issuer, expires_at, point = grant[:3]
         reader = Reader(payload2)
         reader.head(MAP, 3, 3)
         issued_at = reader.claim(6, UINT)
-        must(1 <= reader.claim(11, UINT) <= 63 and reader.claim(12, BSTR, 6, 6) != b"")
+        scenes = reader.claim(11, UINT)
+        must(1 <= scenes <= 63 and reader.claim(12, BSTR, 6, 6) != b"")
         must(reader.at == len(reader.octets))
         must(issuer == city, "other_city")
         city_key = key_of(header[5:], key_set, "key_unknown")
@@ -154,7 +165,7 @@ def verify(text: str, at: int, city: str, key_set: dict[str, Any]) -> str:
         return str(refused)
     except (InvalidSignature, ValueError):  # a ValueError: the point is not on the curve
         return "signature_invalid"
-    return "accepted"
+    return hashlib.sha256(payload + payload2).digest(), issued_at, scenes, grant
 
 
 LIST_HEADER = (
@@ -202,7 +213,7 @@ def read_list(octets: bytes) -> tuple[bytes, bytes, bytes, str, int, int, bytes]
 
 
 def verify_list(octets: bytes, at: int, address: str, key_set: dict[str, Any]) -> Any:
-    """Answers (issued at, entries), or the reason of the first check of section 3 that fails."""
+    """Answers (issued at, expires at, entries), or the reason of the first check that fails."""
     try:
         header, payload, signature, subject, expires_at, issued_at, entries = read_list(octets)
         must(subject == address)
@@ -214,9 +225,54 @@ def verify_list(octets: bytes, at: int, address: str, key_set: dict[str, Any]) -
         return reason if reason.startswith("list_") else f"list_{reason}"
     except (InvalidSignature, ValueError):
         return "list_signature_invalid"
-    return issued_at, entries
+    return issued_at, expires_at, entries
 
 
 def entry(entries: bytes, index: int) -> int:
     place = index & (PLACES - 1)
     return entries[place >> 1] >> 4 * (place & 1) & 15
+
+
+SCENES = {"id": 1, "pay": 2, "bus": 4, "door": 8, "library": 16, "check_in": 32}
+
+
+class OfflineReader:
+    """Decides as docs/offline.md says; `lists` are (issued at, expires at, entries) by number."""
+
+    def __init__(self, city: str, key_set: dict[str, Any], scene: str, rules: dict[str, Any]):
+        self.city, self.key_set, self.scene, self.rules = city, key_set, scene, rules
+        self.lists: dict[int, tuple[int, int, bytes]] = {}
+        self.seen: dict[bytes, int] = {}
+        self.stale: dict[bytes, int] = {}
+
+    def decide(self, text: str, at: int) -> str:
+        """Answers "accepted", "capped", or the reason of the first check that fails."""
+        answer = read_and_check(text, at, self.city, self.key_set)
+        if isinstance(answer, str):
+            return answer
+        jti, issued_at, scenes, (_, _, _, handle, index, has_bus, groups) = answer
+        try:
+            must(jti not in self.seen, "already_used")
+            self.seen[jti] = issued_at
+            must(index >> 20 in self.lists, "offline_stale")
+            list_issued, list_expires, entries = self.lists[index >> 20]
+            age = at - list_issued
+            must(at < list_expires and age >= -30, "offline_stale")
+            value = entry(entries, index)
+            must(value == 2 or value in CLOSED, "revoked")
+            must(value != 2, "suspended")
+            must(scenes & SCENES[self.scene] != 0, "scene_not_allowed")
+            own = self.scene in ("pay", "bus", "door")
+            must(self.scene not in CLOSED[value], f"{self.scene}_suspended" if own else "id_only")
+            must(self.scene != "bus" or has_bus, "right_missing")
+            must(
+                self.scene != "door" or bool(set(groups) & set(self.rules["door_groups"])),
+                "right_missing",
+            )
+            if age <= self.rules["max_list_age_s"]:
+                return "accepted"
+            must(self.stale.get(handle, 0) < self.rules["stale_uses"], "offline_stale")
+        except Refused as refused:
+            return str(refused)
+        self.stale[handle] = self.stale.get(handle, 0) + 1
+        return "capped"

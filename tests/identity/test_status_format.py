@@ -65,7 +65,7 @@ def test_good_vector__both_readers__accept_and_read_the_same_values(vector: dict
 
     assert ours(data, at=at, address=address) == "accepted"
     read = decode_list(data)
-    issued_at, entries = reference_verifier.verify_list(data, at, address, KEY_SET)
+    issued_at, _, entries = reference_verifier.verify_list(data, at, address, KEY_SET)
     assert read.issued_at == issued_at
     for index, value in vector["entries"]:
         assert read.status(index) == reference_verifier.entry(entries, index) == value
