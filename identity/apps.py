@@ -11,7 +11,7 @@ class IdentityConfig(AppConfig):
     name = "identity"
 
     def ready(self) -> None:
-        from identity import devices, enrolment, organisations, staff, status_list
+        from identity import devices, enrolment, grants, organisations, staff, status_list
 
         callers.register_resolver("resident", devices.find_resident_caller)
         callers.register_resolver("machine", organisations.find_machine_caller)
@@ -26,3 +26,4 @@ class IdentityConfig(AppConfig):
             status_list.STATUS_CHANGED, "identity.sign_status_lists", status_list.sign_changed
         )
         contributions.register("purge_expired", "identity.tokens", devices.purge)
+        contributions.register("purge_expired", "identity.grants", grants.purge)

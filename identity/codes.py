@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 
-from identity import code_format, disclosure, keys, queries
+from identity import code_format, disclosure, keys, queries, server_codes
 from identity.access_log import Use, write_use
-from identity.code_format import SCENES, Code, CodeError
+from identity.code_format import SCENES, CodeError
 from identity.models import Resident
 from vpass.common.callers import Caller, required
 from vpass.common.errors import DomainError
@@ -143,6 +143,15 @@ REFUSALS: dict[str, type[ScanRefused]] = {
 
 
 @dataclass(frozen=True)
+class ShownCode:
+    """A genuine code of either form: its grant's handle, its single-use name, its scenes' bits."""
+
+    handle: bytes
+    jti: bytes
+    scenes: int
+
+
+@dataclass(frozen=True)
 class CodeUse:
     """What came of using a code up: its holder, or the problem code of the refusal."""
 
@@ -189,12 +198,16 @@ def redeem_code(
     return Scan(**claim.answer)
 
 
-def read_genuine(text: str, *, at: datetime) -> Code:
-    """Read a code and check all that needs no row: form, city, key, time, both signatures.
+def read_genuine(text: str, *, at: datetime) -> ShownCode:
+    """Read a code and check all that needs no row: form, city, key, time, signatures.
 
-    Raises a ScanRefused.
+    The form goes by its beginning: a phone's own code, or one that the server issued. Raises a
+    ScanRefused.
     """
     try:
+        if not text.startswith(code_format.PREFIX):
+            issued = server_codes.read_code(text, at=at)
+            return ShownCode(issued.handle, issued.jti, issued.scenes)
         shown = code_format.read_code(text)
         is_ours = shown.grant.issuer == settings.CITY
         code_format.check_code(
@@ -205,13 +218,13 @@ def read_genuine(text: str, *, at: datetime) -> Code:
         )
     except CodeError as error:
         raise REFUSALS[f"code.{error.reason}"] from error
-    return shown
+    return ShownCode(shown.grant.handle, shown.jti, shown.presentation.scenes)
 
 
 def use_code(
     *,
     caller: Caller,
-    shown: Code,
+    shown: ShownCode,
     purpose: str,
     case_number: str | None,
     at: datetime,
@@ -221,7 +234,7 @@ def use_code(
     Another floor which does something with the code in the same transaction (a payment) calls this;
     `shown` comes of `read_genuine`. The line in the holder's access log is written either way.
     """
-    found = queries.find_grant(shown.grant.handle, caller=caller, purpose=purpose)
+    found = queries.find_grant(shown.handle, caller=caller, purpose=purpose)
     if found is None:
         return CodeUse(reason=CodeRevoked.code)
     attributes = found.attributes or []
@@ -244,7 +257,7 @@ def use_code(
 
 
 def _redeem(
-    shown: Code, *, caller: Caller, purpose: str, case_number: str | None, at: datetime
+    shown: ShownCode, *, caller: Caller, purpose: str, case_number: str | None, at: datetime
 ) -> dict[str, Any]:
     use = use_code(caller=caller, shown=shown, purpose=purpose, case_number=case_number, at=at)
     if use.resident is None:
@@ -260,15 +273,16 @@ def _redeem(
     return asdict(scan)
 
 
-def _refusal(found: queries.GrantFound, shown: Code, *, caller: Caller) -> str | None:
+def _refusal(found: queries.GrantFound, shown: ShownCode, *, caller: Caller) -> str | None:
     grant = found.grant
     if grant.ended_at is not None or grant.device.state != "active":
         return CodeRevoked.code
     if grant.resident.state != "active":
         return HolderSuspended.code
-    if not shown.presentation.allows(caller.scene or ""):
+    scene = SCENES.get(caller.scene or "", 0)
+    if not shown.scenes & scene:
         return SceneNotAllowed.code
-    if grant.resident.suspended_scenes & SCENES.get(caller.scene or "", 0):
+    if grant.resident.suspended_scenes & scene:
         return f"code.{caller.scene}_suspended"
     if found.attributes is None:
         return NotEntitled.code

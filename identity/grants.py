@@ -9,7 +9,7 @@ from django.conf import settings
 from identity import code_format, keys, queries, status_list
 from identity.code_format import GrantClaims, Rights
 from identity.models import Device, Grant
-from identity.residents import AccountSuspended
+from identity.residents import AccountSuspended, DeviceNotActive
 from vpass.common import contributions, limits
 from vpass.common.callers import Caller, required
 from vpass.common.encodings import b64url_encode
@@ -28,6 +28,8 @@ from vpass.common.signing import (
 GRANT_LIFE = timedelta(hours=24)
 ROTATE_EVERY_S = 30
 PLACES_TRIED = 20
+KEPT_FOR = timedelta(days=30)
+PURGE_ROWS = 10_000
 MAX_DOOR_GROUPS = 4
 
 # Asked of the floors above with `resident_id` and `at`, inside the transaction: each answers the
@@ -45,14 +47,6 @@ class GrantRequestInvalid(DomainError):
     code = "grant.request_invalid"
     status = 422
     title_zh = "授权请求签名无效"
-
-
-class DeviceNotActive(DomainError):
-    """This phone is frozen or replaced."""
-
-    code = "device.not_active"
-    status = 403
-    title_zh = "该手机已被冻结或更换"
 
 
 @dataclass(frozen=True)
@@ -121,6 +115,12 @@ def issue_grant(
         )
         claim.answer = asdict(issued)
         return issued
+
+
+def purge(*, at: datetime) -> None:
+    """Forget grants long past, a bounded number at a time; their uses and lines stay."""
+    past = Grant.objects.filter(expires_at__lt=at - KEPT_FOR).values("handle")[:PURGE_ROWS]
+    Grant.objects.filter(handle__in=past)._raw_delete(Grant.objects.db)
 
 
 def _rights(resident_id: uuid.UUID, *, at: datetime) -> Rights | None:

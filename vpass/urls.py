@@ -50,6 +50,7 @@ urlpatterns = [
     path(f"{_RESIDENT}identity-proofs", resident.IdentityProofs.as_view()),
     path(f"{_RESIDENT}me", resident.Me.as_view()),
     path(f"{_RESIDENT}grants", resident.Grants.as_view()),
+    path(f"{_RESIDENT}codes", resident.ServerCodes.as_view()),
     path(f"{_RESIDENT}access-log", resident.AccessLog.as_view()),
     path(f"{_RESIDENT}access-log/<uuid:line_id>", resident.AccessLogLine.as_view()),
     path(f"{_RESIDENT}wallet", money.WalletOf.as_view()),

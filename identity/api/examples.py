@@ -190,3 +190,15 @@ SCANNER_BUNDLE = [
         }
     )
 ]
+SERVER_CODE = [
+    _asked({"scenes": ["id", "library"]}),
+    _answered(
+        {
+            "code": "eyJ0eXAiOiJ2cGFzcy1jb2RlK2p3dCJ9.eyJpc3MiOiJ3ZWlmYW5nIn0.c2lnbmF0dXJl",
+            "expires_at": "2026-11-21T02:01:00Z",
+            "server_time": _AT,
+            "rotate_every_s": 30,
+        },
+        201,
+    ),
+]

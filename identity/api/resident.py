@@ -7,7 +7,16 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from identity import access_log, devices, enrolment, grants, register, residents, status_list
+from identity import (
+    access_log,
+    devices,
+    enrolment,
+    grants,
+    register,
+    residents,
+    server_codes,
+    status_list,
+)
 from identity.api import examples
 from identity.models import AccessLine
 from identity.register import http
@@ -81,6 +90,21 @@ class GrantAnswer(StrictSerializer):
     server_time = serializers.DateTimeField()
     rotate_every_s = serializers.IntegerField()
     lives_s = serializers.IntegerField()
+
+
+class CodeRequest(StrictSerializer):
+    scenes = serializers.ListField(
+        child=serializers.ChoiceField(choices=["id", "library", "check_in"]),
+        min_length=1,
+        max_length=3,
+    )
+
+
+class CodeAnswer(StrictSerializer):
+    code = serializers.CharField(help_text="The text to draw, good once and for 60 seconds.")
+    expires_at = serializers.DateTimeField()
+    server_time = serializers.DateTimeField()
+    rotate_every_s = serializers.IntegerField()
 
 
 class BothLanguages(StrictSerializer):
@@ -252,7 +276,7 @@ class Grants(Endpoint):
         idempotent=True,
         problems=[
             grants.GrantRequestInvalid,
-            grants.DeviceNotActive,
+            residents.DeviceNotActive,
             residents.AccountSuspended,
             status_list.ListsFull,
             limits.LimitReached,
@@ -266,6 +290,34 @@ class Grants(Endpoint):
             idempotency_key=self.idempotency(),
             request_jws=self.read(GrantRequest)["request"],
             at=self.at,
+        )
+        return Response(vars(issued), status=201)
+
+
+class ServerCodes(Endpoint):
+    """Codes that the server signs, for phones that can hold no key of their own for codes."""
+
+    audience = Audience.RESIDENT
+    level = 2
+
+    @describes(
+        request=CodeRequest,
+        answers={201: CodeAnswer},
+        idempotent=True,
+        problems=[
+            residents.AccountSuspended,
+            residents.DeviceNotActive,
+            limits.LimitReached,
+        ],
+        examples=examples.SERVER_CODE,
+    )
+    def post(self, request: Request) -> Response:
+        """Receive a code for identification, library or check-in, good online only."""
+        issued = server_codes.issue_code(
+            caller=self.caller,
+            idempotency_key=self.idempotency(),
+            at=self.at,
+            **self.read(CodeRequest),
         )
         return Response(vars(issued), status=201)
 

@@ -95,6 +95,7 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("post", _R + "suspensions"): resident(INVALID, INVALID),
     ("post", _R + "suspensions/<uuid:suspension_id>/lift"): resident(OWN_ID_ONLY, OWN_ID_ONLY),
     ("post", _R + "grants"): resident(LOW, NO_KEY),
+    ("post", _R + "codes"): resident(LOW, NO_KEY),
     ("get", _R + "wallet"): resident(LOW, GOOD),
     ("get", _R + "payments"): resident(LOW, GOOD),
     ("get", _R + "payments/<uuid:payment_id>"): resident(LOW, OWN_ID_ONLY),
