@@ -20,6 +20,8 @@ from vpass.common.signing import (
     public_from_jwk,
 )
 
+FORGET_EVERY_S: Final = 10
+
 BUNDLE_TYPE: Final = "vpass-bundle+jwt"
 
 ALREADY_USED: Final = "already_used"
@@ -113,6 +115,7 @@ class Scanner:
     lists: dict[int, StatusList] = field(default_factory=dict)
     seen: dict[bytes, int] = field(default_factory=dict)  # jti: issue time
     stale_uses: dict[bytes, tuple[int, int]] = field(default_factory=dict)  # handle: count, expiry
+    forgot_at: int = 0
 
     def load_list(self, number: int, data: bytes, *, at: int) -> None:
         """Keep a list that was fetched, unless a newer one is held; raises ListRefused."""
@@ -176,7 +179,10 @@ class Scanner:
         return None
 
     def _forget(self, at: int) -> None:
-        """Drop what can't come again: no other check would let it through."""
+        """Drop what can't come again, since another check refuses it: now and then, for all."""
+        if 0 <= at - self.forgot_at < FORGET_EVERY_S:
+            return
+        self.forgot_at = at
         for jti in [jti for jti, issued in self.seen.items() if issued < at - code_format.LIVES_S]:
             del self.seen[jti]
         for handle in [each for each, (_, end) in self.stale_uses.items() if at >= end]:

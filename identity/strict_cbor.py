@@ -32,7 +32,11 @@ def read_item(data: bytes, *, has_text_keys: bool = False) -> object:
 
 
 def _read_item(data: bytes, position: int, depth: int, keys: frozenset[int]) -> tuple[object, int]:
-    kind, number, position = _read_head(data, position)
+    # Most heads are one byte: those are read here, for speed, and the others below.
+    if position < len(data) and (first := data[position]) & 31 < 24:
+        kind, number, position = first >> 5, first & 31, position + 1
+    else:
+        kind, number, position = _read_head(data, position)
     if kind == 0:
         return number, position
     if kind in (2, 3):

@@ -21,7 +21,7 @@ from vpass import supervisor
 from vpass.programs import ROOT
 from vpass.secrets import make_private_folder
 
-BENCHES = ("redeem", "pay", "post", "post_hot")
+BENCHES = ("redeem", "grant", "verify_offline", "pay", "post", "post_hot")
 
 
 def main(wanted: list[str]) -> int:

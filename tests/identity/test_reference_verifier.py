@@ -248,7 +248,7 @@ def change_keys(chance: random.Random, text: str) -> str:
     elif kind == 2:
         pairs[place] = (cbor2.dumps(chance.choice((0, 2, 13, -1, "iss", True))), pairs[place][1])
     elif kind == 3:
-        del pairs[place]
+        del pairs[0 if place == 5 else place]  # a grant without its rights is a good one
     elif kind == 4:
         pairs.append((cbor2.dumps(chance.choice((13, 99, 2**32))), cbor2.dumps(1)))
     else:  # the values of two keys change places, the keys stay ascending

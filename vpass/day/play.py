@@ -50,6 +50,9 @@ class Day:
     phone: Phone
     neighbours_phone: Phone
     money: Money
+    hotline: Clerk
+    hotline_enrolment_code: str  # empty: enrolled on an earlier day
+    terminal_id: str
     resident: Person | None = None
     neighbour: Person | None = None
     case_number: str = ""
@@ -59,6 +62,7 @@ class Day:
     scan_answer: Any = None
     access_line_id: str = ""
     proof_key: str = ""
+    scanner: Any = None  # status_actors.OfflineScanner
 
 
 _Act = Callable[[Day], str]
@@ -124,6 +128,11 @@ def prepare(
             ),
             office_enrolment_codes=days_own["finance"]["desk_enrolment_codes"],
         ),
+        hotline=Clerk(transport, memory.key("hotline"), **days_own["hotline"]["clerk"]),
+        hotline_enrolment_code=(
+            "" if "hotline" in memory.enrolled else days_own["hotline"]["desk_enrolment_code"]
+        ),
+        terminal_id=terminal["id"],
     )
 
 

@@ -1,5 +1,5 @@
 """The whole citizen's day, thread after thread."""
 
-from vpass.day import payment_steps, settlement_steps, steps
+from vpass.day import payment_steps, settlement_steps, status_steps, steps
 
-STEPS = [*steps.STEPS, *payment_steps.STEPS, *settlement_steps.STEPS]
+STEPS = [*steps.STEPS, *payment_steps.STEPS, *settlement_steps.STEPS, *status_steps.STEPS]

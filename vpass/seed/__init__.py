@@ -6,11 +6,12 @@ from pathlib import Path
 
 from django.db import transaction
 
-from identity import keys
+from identity import keys, status_list
 from identity.models import Desk, MachineKey, Organisation, Terminal
 from payments.settlement import windows
 from vpass.common.signing import ed25519_public_bytes, generate_ed25519, private_pem
 from vpass.secrets import write_once
+from vpass.seed.hotline import open_hotline
 from vpass.seed.money import hire_accountants, open_bank, open_shop
 from vpass.seed.people import desk_code_of, hire, open_organisation, terminal_code_of
 
@@ -32,6 +33,7 @@ def fill_city(*, state_dir: Path, at: datetime) -> None:
     A city that has its organisations already is left as it is.
     """
     keys.current_signer(at=at)
+    status_list.sign_due(at=at)
     if Organisation.objects.filter(kind="city").exists():
         return
     with transaction.atomic():
@@ -68,8 +70,13 @@ def fill_city(*, state_dir: Path, at: datetime) -> None:
                 "desk_enrolment_code": desk_code_of(desks[1], at=at),
                 "till_enrolment_code": terminal_code_of(tills[1], at=at),
                 "finance": hire_accountants(office, "day-finance", rooms=(3, 4), at=at),
+                "hotline": open_hotline(city, at=at),
             },
-            "terminal": {"key_id": "kiosk-1", "private_key_pem": private_pem(private)},
+            "terminal": {
+                "id": str(terminal.id),
+                "key_id": "kiosk-1",
+                "private_key_pem": private_pem(private),
+            },
         }
         windows.ensure_open(at=at)
         write_once(state_dir / LOGINS, json.dumps(logins, indent=1, ensure_ascii=False))
