@@ -1,5 +1,6 @@
 """Gives phones their day grants: the right to make codes for a day, with a key made for it."""
 
+import math
 import uuid
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -14,7 +15,7 @@ from vpass.common import contributions, limits
 from vpass.common.callers import Caller, required
 from vpass.common.encodings import b64url_encode
 from vpass.common.errors import DomainError
-from vpass.common.idempotency import IdempotencyKey, find_answer, once
+from vpass.common.idempotency import IdempotencyKey, once
 from vpass.common.signing import (
     BadKey,
     BadToken,
@@ -73,13 +74,6 @@ def issue_grant(
     device's own, so that no two days of one phone can be linked. Raises GrantRequestInvalid,
     AccountSuspended, DeviceNotActive, status_list.ListsFull, limits.LimitReached (48 a day).
     """
-    try:
-        limits.spend(GRANTS_PER_DAY, f"device:{caller.device_id}", at=at)
-    except limits.LimitReached:
-        # A repeat asks for nothing new, so the limit does not stand in its way.
-        if (answer := find_answer(idempotency_key)) is None:
-            raise
-        return GrantIssued(**answer)
     signer = keys.current_signer(at=at)
     with once(idempotency_key, at=at) as claim:
         if claim.answer is not None:
@@ -117,6 +111,24 @@ def issue_grant(
         return issued
 
 
+def explain_refusal(grant: Grant, *, limit: limits.Limit) -> None:
+    """Raise why `queries.insert_grant` refused; return when only the place was taken.
+
+    Raises DeviceNotActive, limits.LimitReached.
+    """
+    if not Device.objects.filter(id=grant.device_id, state="active").exists():
+        raise DeviceNotActive
+    issued = Grant.objects.filter(
+        device_id=grant.device_id,
+        issued_at__gt=grant.issued_at - limit.per,
+        status_index__isnull=grant.status_index is None,
+    ).order_by("issued_at")
+    times = list(issued.values_list("issued_at", flat=True)[: limit.maximum])
+    if len(times) == limit.maximum:
+        wait = times[0] + limit.per - grant.issued_at
+        raise limits.LimitReached(retry_after=max(1, math.ceil(wait.total_seconds())))
+
+
 def purge(*, at: datetime) -> None:
     """Forget grants long past, a bounded number at a time; their uses and lines stay."""
     past = Grant.objects.filter(expires_at__lt=at - KEPT_FOR).values("handle")[:PURGE_ROWS]
@@ -146,10 +158,9 @@ def _insert_grant(device: Device, *, key_id: bytes, at: datetime) -> Grant:
     )
     for _ in range(PLACES_TRIED):
         grant.status_index = status_list.draw_index(expires_at=grant.expires_at)
-        if queries.insert_grant(grant):
+        if queries.insert_grant(grant, limit=GRANTS_PER_DAY):
             return grant
-        if not Device.objects.filter(id=device.id, state="active").exists():
-            raise DeviceNotActive
+        explain_refusal(grant, limit=GRANTS_PER_DAY)
     raise status_list.ListsFull
 
 

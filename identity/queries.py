@@ -8,6 +8,7 @@ from django.db.models import Subquery
 
 from identity.models import Entitlement, Grant
 from vpass.common.callers import Caller, required
+from vpass.common.limits import Limit
 
 
 @dataclass(frozen=True)
@@ -23,27 +24,34 @@ def next_handle() -> bytes:
     return secrets.token_bytes(16)
 
 
-def insert_grant(grant: Grant) -> bool:
+def insert_grant(grant: Grant, *, limit: Limit) -> bool:
     """Insert a grant of an active device whose place in the status lists is still free.
 
-    False when the place is taken, or the device is frozen or ended meanwhile.
+    False when the place is taken, when the device is frozen or ended meanwhile, or when it had as
+    many grants of this kind (with a place or without) as the limit allows: counted under the
+    person's lock, so exact.
     """
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO identity_grant (handle, resident_id, device_id, key_id, status_index,"
-            " issued_at, expires_at) SELECT %s, %s, %s, %s, %s, %s, %s"
-            " WHERE EXISTS (SELECT FROM identity_device WHERE id = %s AND state = 'active')"
+            " issued_at, expires_at) SELECT %(handle)s, %(resident)s, %(device)s, %(key)s,"
+            " %(index)s, %(issued_at)s, %(expires_at)s"
+            " WHERE EXISTS (SELECT FROM identity_device WHERE id = %(device)s AND state = 'active')"
+            " AND %(maximum)s > (SELECT count(*) FROM identity_grant WHERE device_id = %(device)s"
+            "  AND issued_at > %(since)s AND (status_index IS NULL) = %(is_placeless)s)"
             " ON CONFLICT (status_index) DO NOTHING",
-            [
-                bytes(grant.handle),
-                str(grant.resident_id),
-                str(grant.device_id),
-                bytes(grant.key_id),
-                grant.status_index,
-                grant.issued_at,
-                grant.expires_at,
-                str(grant.device_id),
-            ],
+            {
+                "handle": bytes(grant.handle),
+                "resident": str(grant.resident_id),
+                "device": str(grant.device_id),
+                "key": bytes(grant.key_id),
+                "index": grant.status_index,
+                "issued_at": grant.issued_at,
+                "expires_at": grant.expires_at,
+                "maximum": limit.maximum,
+                "since": grant.issued_at - limit.per,
+                "is_placeless": grant.status_index is None,
+            },
         )
         return bool(cursor.rowcount == 1)
 

@@ -22,7 +22,7 @@ from typing import Final
 
 from django.conf import settings
 
-from identity import keys, queries
+from identity import grants, keys, queries
 from identity.code_format import (
     SCENES,
     ClockWrong,
@@ -36,7 +36,7 @@ from identity.residents import AccountSuspended, DeviceNotActive
 from vpass.common import limits
 from vpass.common.callers import Caller, required
 from vpass.common.encodings import b64url_decode, b64url_encode
-from vpass.common.idempotency import IdempotencyKey, find_answer, once
+from vpass.common.idempotency import IdempotencyKey, once
 from vpass.common.signing import BadToken, decode_jws, encode_jws, jws_header
 
 CODE_TYPE: Final = "vpass-code+jwt"
@@ -76,9 +76,6 @@ def issue_code(
 
     Raises AccountSuspended, DeviceNotActive, limits.LimitReached (six a minute).
     """
-    if (answer := find_answer(idempotency_key)) is not None:
-        return CodeIssued(**answer)
-    limits.spend(PER_MINUTE, f"device:{caller.device_id}", at=at)
     signer = keys.current_signer(at=at)
     with once(idempotency_key, at=at) as claim:
         if claim.answer is not None:
@@ -99,7 +96,8 @@ def issue_code(
             issued_at=at,
             expires_at=issued_at + LIFE,
         )
-        if not queries.insert_grant(grant):
+        if not queries.insert_grant(grant, limit=PER_MINUTE):
+            grants.explain_refusal(grant, limit=PER_MINUTE)
             raise DeviceNotActive
         text = encode_jws(
             {

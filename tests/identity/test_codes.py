@@ -586,7 +586,7 @@ def test_terminal_scan__refused_before_any_row__two_statements(
     assert len(sent) == 3, sent  # caller, nonce, and whether this is a repetition
 
 
-def test_grant__seven_statements(phone: city.Phone, at: datetime):
+def test_grant__six_statements(phone: city.Phone, at: datetime):
     def ask() -> Any:
         request = phone.grant_request(signing.generate_p256(), at=at)
         return phone.send(
@@ -599,7 +599,7 @@ def test_grant__seven_statements(phone: city.Phone, at: datetime):
         answer = ask()
 
     assert answer.status_code == 201, answer.content
-    assert len(sent) == 7, sent
+    assert len(sent) == 6, sent
 
 
 # Over HTTP

@@ -145,9 +145,9 @@ def test_issue_grant__frozen_between_look_and_lock__refused(
 ):
     insert = grants.queries.insert_grant
 
-    def frozen_meanwhile(grant: Grant) -> bool:
+    def frozen_meanwhile(grant: Grant, **asked: Any) -> bool:
         Device.objects.update(state="frozen")
-        return insert(grant)
+        return insert(grant, **asked)
 
     monkeypatch.setattr(grants.queries, "insert_grant", frozen_meanwhile)
 

@@ -296,13 +296,13 @@ def test_suspend_while_grants_are_issued__guard_off__one_slips_past(
     keys.current_signer(at=at)
     insert = queries.insert_grant
 
-    def slowly(grant: Grant) -> bool:
+    def slowly(grant: Grant, **asked: Any) -> bool:
         # What the scheduler may do at any time: another transaction in between.
         together(1, lambda _: suspensions.suspend(
             resident_id=phone.device.resident_id, source="risk", scope="pay", reason="t",
             actor="t", at=at,
         ))  # fmt: skip
-        return insert(grant)
+        return insert(grant, **asked)
 
     monkeypatch.setattr(queries, "insert_grant", slowly)
     monkeypatch.setattr(
