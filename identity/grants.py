@@ -79,17 +79,23 @@ def issue_grant(
         if claim.answer is not None:
             return GrantIssued(**claim.answer)
         # Under the person's lock: who freezes or suspends waits for this grant, or this for them.
-        device = (
-            Device.objects.select_related("resident")
-            .select_for_update(of=("resident",), no_key=True)
-            .get(id=required(caller.device_id))
-        )
-        if device.resident.state != "active":
+        device_id = required(caller.device_id)
+        holder = queries.lock_holder(device_id)
+        if holder.state != "active":
             raise AccountSuspended
-        fresh = _read_grant_request(request_jws, device=device, at=at)
-        grant = _insert_grant(device, key_id=signer.key_id, at=at)
-        if device.resident.suspended_scenes:
-            status_list.refresh(resident_id=device.resident_id, at=at)
+        fresh = _read_grant_request(request_jws, point=holder.point, at=at)
+        grant = _insert_grant(
+            Grant(
+                handle=queries.next_handle(),
+                resident_id=holder.resident_id,
+                device_id=device_id,
+                key_id=signer.key_id,
+                issued_at=at,
+                expires_at=at.replace(microsecond=0) + GRANT_LIFE,
+            )
+        )
+        if holder.suspended_scenes:
+            status_list.refresh(resident_id=holder.resident_id, at=at)
         signed = code_format.encode_grant(
             GrantClaims(
                 issuer=settings.CITY,
@@ -97,7 +103,7 @@ def issue_grant(
                 handle=bytes(grant.handle),
                 public_point=public_point(fresh),
                 status_index=int(grant.status_index or 0),
-                rights=_rights(device.resident_id, at=at),
+                rights=_rights(holder.resident_id, at=at),
             ),
             kid=signer.key_id,
             private=signer.private,
@@ -147,15 +153,7 @@ def _rights(resident_id: uuid.UUID, *, at: datetime) -> Rights | None:
     return Rights(bus=bus, door_groups=tuple(groups)) if bus or groups else None
 
 
-def _insert_grant(device: Device, *, key_id: bytes, at: datetime) -> Grant:
-    grant = Grant(
-        handle=queries.next_handle(),
-        resident=device.resident,
-        device=device,
-        key_id=key_id,
-        issued_at=at,
-        expires_at=at.replace(microsecond=0) + GRANT_LIFE,
-    )
+def _insert_grant(grant: Grant) -> Grant:
     for _ in range(PLACES_TRIED):
         grant.status_index = status_list.draw_index(expires_at=grant.expires_at)
         if queries.insert_grant(grant, limit=GRANTS_PER_DAY):
@@ -164,8 +162,8 @@ def _insert_grant(device: Device, *, key_id: bytes, at: datetime) -> Grant:
     raise status_list.ListsFull
 
 
-def _read_grant_request(request_jws: str, *, device: Device, at: datetime) -> P256Public:
-    device_key = public_from_point(bytes(device.point))
+def _read_grant_request(request_jws: str, *, point: bytes, at: datetime) -> P256Public:
+    device_key = public_from_point(point)
     try:
         claims = decode_jws(
             request_jws,
@@ -180,6 +178,6 @@ def _read_grant_request(request_jws: str, *, device: Device, at: datetime) -> P2
     except (BadToken, BadKey, KeyError) as error:
         raise GrantRequestInvalid from error
     is_stale = at.timestamp() - claims["iat"] > REQUEST_LIFE_S
-    if is_stale or public_point(fresh) == bytes(device.point):
+    if is_stale or public_point(fresh) == point:
         raise GrantRequestInvalid
     return fresh

@@ -1,6 +1,7 @@
 """Reads identity's rows for the hot paths, each answer in one statement."""
 
 import secrets
+import uuid
 from dataclasses import dataclass
 
 from django.db import connection
@@ -17,6 +18,31 @@ class GrantFound:
 
     grant: Grant
     attributes: list[str] | None
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Whose phone it is, and the phone's public point; the person's row is locked."""
+
+    resident_id: uuid.UUID
+    state: str
+    suspended_scenes: int
+    point: bytes
+
+
+_LOCK_HOLDER = """
+SELECT resident.id, resident.state, resident.suspended_scenes, device.point
+FROM identity_device device JOIN identity_resident resident ON resident.id = device.resident_id
+WHERE device.id = %s FOR NO KEY UPDATE OF resident
+"""
+
+
+def lock_holder(device_id: uuid.UUID) -> Holder:
+    """Lock the row of the person whose phone this is: whoever freezes or suspends waits for it."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK_HOLDER, [str(device_id)])
+        resident_id, state, suspended_scenes, point = cursor.fetchone()
+    return Holder(resident_id, state, suspended_scenes, bytes(point))
 
 
 def next_handle() -> bytes:

@@ -31,7 +31,7 @@ from identity.code_format import (
     SignatureInvalid,
     Unreadable,
 )
-from identity.models import Device, Grant
+from identity.models import Grant
 from identity.residents import AccountSuspended, DeviceNotActive
 from vpass.common import limits
 from vpass.common.callers import Caller, required
@@ -80,18 +80,15 @@ def issue_code(
     with once(idempotency_key, at=at) as claim:
         if claim.answer is not None:
             return CodeIssued(**claim.answer)
-        device = (
-            Device.objects.select_related("resident")
-            .select_for_update(of=("resident",), no_key=True)
-            .get(id=required(caller.device_id))
-        )
-        if device.resident.state != "active":
+        device_id = required(caller.device_id)
+        holder = queries.lock_holder(device_id)
+        if holder.state != "active":
             raise AccountSuspended
         issued_at = at.replace(microsecond=0)
         grant = Grant(
             handle=queries.next_handle(),
-            resident=device.resident,
-            device=device,
+            resident_id=holder.resident_id,
+            device_id=device_id,
             key_id=signer.key_id,
             issued_at=at,
             expires_at=issued_at + LIFE,
