@@ -1,7 +1,7 @@
 """What a terminal is given to decide alone, and that it decides like the city afterwards."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -129,6 +129,33 @@ def test_bundle__same_version__304_and_another_when_a_list_is_signed_anew(
     assert (same.status_code, same.content) == (304, b"")
     assert other.status_code == 200
     assert other["ETag"] != first["ETag"]
+
+
+def test_bundle__of_before_a_rotation__reads_what_the_next_key_signs(
+    kiosk: city.Machine, phone: city.Phone
+):
+    """The next key is published a day before it signs, so no scanner ever fails."""
+    start = datetime(2026, 3, 1, tzinfo=UTC)
+    keys.rotate(at=start)
+    old = keys.current_signer(at=start)
+    later = start + keys.SIGNS_FOR
+    packed = scanner_bundle.pack_bundle(caller=kiosk.caller, at=later - timedelta(seconds=1))
+    bundle = read_bundle(
+        packed.bundle, keys=key_set(), terminal_id=str(kiosk.terminal.id), at=later
+    )
+
+    keys.rotate(at=later)
+    held = phone.grant(at=later)
+    status_list.sign_due(at=later)
+
+    assert keys.current_signer(at=later).key_id != old.key_id
+    scanner = Scanner(bundle)
+    number = code_format.decode_grant(held.encoded).claims.status_index >> 20
+    token = bytes(status_list.find_list(number=number, at=later).token)
+    scanner.load_list(number, token, at=int(later.timestamp()))
+    assert decide(scanner, held.code(later), at=later) is None
+    with pytest.raises(BundleRefused):
+        read_bundle(packed.bundle, keys={}, terminal_id=str(kiosk.terminal.id), at=later)
 
 
 @pytest.mark.parametrize("case", ["terminal", "key", "type", "lapsed", "changed", "rubbish"])
