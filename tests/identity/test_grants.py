@@ -6,30 +6,16 @@ from typing import Any
 
 import pytest
 
-from identity import grants, keys
+from identity import grants
 from identity.code_format import BusRight, Rights, decode_grant
 from identity.models import Grant
 from tests import city
-from tests.together import together
 from vpass.common import contributions
 from vpass.common.limits import LimitReached
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 BUS = BusRight(concession_class=1, card_reference=b"12345678")
-
-
-def test_limit__twelve_threads_and_five_allowed__exactly_five(
-    phone: city.Phone, at: datetime, monkeypatch: pytest.MonkeyPatch
-):
-    keys.current_signer(at=at)
-    monkeypatch.setattr(grants, "GRANTS_PER_DAY", replace(grants.GRANTS_PER_DAY, maximum=5))
-
-    found = together(12, lambda _: phone.grant(at=at))
-
-    assert sum(isinstance(each, city.HeldGrant) for each in found) == 5
-    assert sum(isinstance(each, LimitReached) for each in found) == 7
-    assert Grant.objects.count() == 5
 
 
 def test_limit__a_day_after_the_first__one_more_and_the_wait_is_told(

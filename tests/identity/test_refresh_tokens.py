@@ -1,15 +1,12 @@
 """Refresh tokens come in families bound to a phone's key; a reuse ends the family."""
 
-from collections import Counter
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
 from identity import devices
 from identity.models import AccessToken, Device, RefreshToken, StateChange, TokenFamily
 from tests import city
-from tests.together import together
 from vpass.common.key_proofs import token_hash
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -134,53 +131,6 @@ def test_purge__past_tokens_and_empty_families__gone(phone: city.Phone):
 
     assert kept == (0, 3, 2)
     assert RefreshToken.objects.count() == TokenFamily.objects.count() == 0
-
-
-# One token in many hands
-
-
-def race(phone: city.Phone) -> Counter[str]:
-    token = sign_in(phone).refresh_token
-    found: list[Any] = together(10, lambda _: refresh(phone, token))
-    return Counter(
-        "token" if isinstance(each, devices.TokenIssued) else getattr(each, "code", repr(each))
-        for each in found
-    )
-
-
-def test_refresh__one_token_in_ten_threads__one_wins_and_the_family_ends(phone: city.Phone):
-    for _ in range(5):
-        seen = race(phone)
-
-        assert seen["token"] == 1 and seen["token.refresh_reused"] == 1, seen
-        assert seen["token.refresh_refused"] == 8, seen
-        assert AccessToken.objects.filter(family__state="reused").count() == 0
-
-
-def test_refresh__guard_off__the_same_race_shows(
-    phone: city.Phone, monkeypatch: pytest.MonkeyPatch
-):
-    """Without the family's lock, and with look-then-write instead of the atomic use."""
-
-    def look_then_write(hashed: bytes, *, at: datetime) -> bool:
-        token = RefreshToken.objects.get(token_hash=hashed)
-        if token.used_at is not None:
-            return False
-        RefreshToken.objects.filter(token_hash=hashed).update(used_at=at)
-        return True
-
-    monkeypatch.setattr(devices, "_use_up", look_then_write)
-    rows = type(TokenFamily.objects.all())
-    lock = rows.select_for_update
-    monkeypatch.setattr(
-        rows,
-        "select_for_update",
-        lambda self, **options: self if self.model is TokenFamily else lock(self, **options),
-    )
-
-    worst = max(race(phone)["token"] for _ in range(10))
-
-    assert worst > 1, "without the guard two must win, or the race was none"
 
 
 # Over HTTP

@@ -1,6 +1,5 @@
 """A code that the server issues: the same redemption, fewer scenes, online only."""
 
-from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,7 +12,6 @@ from identity.offline import Bundle, Scanner
 from tests import city
 from tests.shop import open_shop
 from tests.statements import statements
-from tests.together import together
 from vpass.common import signing
 from vpass.common.encodings import b64url_encode
 from vpass.common.limits import LimitReached
@@ -247,29 +245,6 @@ def test_code__offline__unreadable_there(phone: city.Phone, at: datetime):
     )  # fmt: skip
 
     assert scanner.decide(issue(phone, at=at), at=int(at.timestamp())).reason == "unreadable"
-
-
-def test_code__twenty_scanners__one_wins(
-    phone: city.Phone, counter: city.DeskBrowser, at: datetime
-):
-    code = issue(phone, at=at)
-    caller = counter.caller
-
-    def redeem(_: int) -> codes.Scan:
-        return codes.redeem_code(
-            caller=caller,
-            code=code,
-            purpose=city.PURPOSE,
-            case_number=None,
-            idempotency_key=city.idempotency(caller.scope),
-            at=at,
-        )
-
-    seen = Counter(
-        "accepted" if isinstance(each, codes.Scan) else each.code for each in together(20, redeem)
-    )
-
-    assert seen == {"accepted": 1, "code.already_used": 19}
 
 
 def test_issue__seven_in_a_minute__refused_but_a_repeat_answered(phone: city.Phone, at: datetime):

@@ -1,16 +1,14 @@
 """Which place a grant gets, what the lists say of it, and when they are signed anew."""
 
-from collections import Counter
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any
 
 import pytest
 from django.conf import settings
 from django.db import transaction
 
-from identity import keys, queries, status_format, status_list, suspensions
-from identity.models import Grant, Resident, StatusEntry, StatusShard
+from identity import keys, status_format, status_list, suspensions
+from identity.models import Grant, StatusEntry, StatusShard
 from tests import city
 from tests.statements import statements
 from tests.together import together
@@ -243,77 +241,6 @@ def test_sign__ten_at_once__one_list_and_the_newest_places(
 
     assert [each for each in found if isinstance(each, Exception)] == []
     assert published(index_of(grant), at=at) == 12
-
-
-# The race between a grant and what blocks it
-
-
-def race(phone: city.Phone, *, at: datetime) -> bool:
-    """Whether every living grant's place says what its person's row says, after both at once."""
-
-    def work(index: int) -> Any:
-        if index == 0:
-            return suspensions.suspend(
-                resident_id=phone.device.resident_id,
-                source="risk",
-                scope="pay",
-                reason="t",
-                actor="t",
-                at=at,
-            )
-        return phone.grant(at=at)
-
-    together(4, work)
-    known = dict(StatusEntry.objects.values_list("index", "value"))
-    return all(
-        known.get(grant.status_index, 0) == status_list.status_of(grant)
-        for grant in Grant.objects.select_related("resident", "device").filter(expires_at__gt=at)
-    )
-
-
-def again(phone: city.Phone) -> None:
-    Grant.objects.update(expires_at="2020-01-01T00:00:00Z")
-    StatusEntry.objects.all().delete()
-    phone.device.resident.suspension_set.all().delete()
-    Resident.objects.update(suspended_scenes=0)
-
-
-def test_suspend_while_grants_are_issued__no_grant_slips_past(phone: city.Phone, at: datetime):
-    keys.current_signer(at=at)
-    seen: Counter[bool] = Counter()
-
-    for _ in range(12):
-        seen[race(phone, at=at)] += 1
-        again(phone)
-
-    assert seen == {True: 12}
-
-
-def test_suspend_while_grants_are_issued__guard_off__one_slips_past(
-    phone: city.Phone, at: datetime, monkeypatch: pytest.MonkeyPatch
-):
-    """Without the person's lock a grant can read the row before and be written after."""
-    keys.current_signer(at=at)
-    insert = queries.insert_grant
-
-    def slowly(grant: Grant, **asked: Any) -> bool:
-        # What the scheduler may do at any time: another transaction in between.
-        together(1, lambda _: suspensions.suspend(
-            resident_id=phone.device.resident_id, source="risk", scope="pay", reason="t",
-            actor="t", at=at,
-        ))  # fmt: skip
-        return insert(grant, **asked)
-
-    monkeypatch.setattr(queries, "insert_grant", slowly)
-    monkeypatch.setattr(
-        queries, "_LOCK_HOLDER", queries._LOCK_HOLDER.replace("FOR NO KEY UPDATE OF resident", "")
-    )
-
-    phone.grant(at=at)
-
-    grant = Grant.objects.select_related("resident", "device").get()
-    assert status_list.status_of(grant) == 3
-    assert StatusEntry.objects.count() == 0, "without the guard the list must miss it"
 
 
 # Over HTTP
