@@ -12,7 +12,15 @@ class IdentityConfig(AppConfig):
     name = "identity"
 
     def ready(self) -> None:
-        from identity import devices, enrolment, figures, organisations, staff
+        from identity import (
+            devices,
+            enrolment,
+            figures,
+            grants,
+            organisations,
+            staff,
+            status_list,
+        )
 
         callers.register_resolver("resident", devices.find_resident_caller)
         callers.register_resolver("machine", organisations.find_machine_caller)
@@ -24,3 +32,8 @@ class IdentityConfig(AppConfig):
             enrolment.send_one_time_code,
             calls_out=True,
         )
+        outbox.subscribe(
+            status_list.STATUS_CHANGED, "identity.sign_status_lists", status_list.sign_changed
+        )
+        contributions.register("purge_expired", "identity.tokens", devices.purge)
+        contributions.register("purge_expired", "identity.grants", grants.purge)

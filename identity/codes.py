@@ -1,49 +1,22 @@
-"""Gives phones their day grants, and redeems the codes they show: once, anywhere."""
+"""Redeems the codes that phones show: once, anywhere."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, ClassVar, Protocol
 
 from django.conf import settings
 from django.db.models.expressions import Combinable
 
-from identity import code_format, disclosure, keys, queries
+from identity import code_format, disclosure, keys, queries, server_codes
 from identity.access_log import Deed, Use, write_use
-from identity.code_format import Code, CodeError, GrantClaims
-from identity.models import Device, Grant, Resident
-from identity.residents import AccountSuspended
-from vpass.common import limits
+from identity.code_format import SCENES, CodeError
+from identity.models import Grant, Resident
 from vpass.common.callers import Caller, required
-from vpass.common.encodings import b64url_encode
 from vpass.common.errors import DomainError
-from vpass.common.idempotency import IdempotencyKey, find_answer, once
-from vpass.common.signing import (
-    BadKey,
-    BadToken,
-    P256Public,
-    decode_jws,
-    public_from_jwk,
-    public_from_point,
-    public_point,
-)
-
-GRANT_LIFE = timedelta(hours=24)
-ROTATE_EVERY_S = 30
-REQUEST_TYPE = "vpass-grant+jwt"
-REQUEST_LIFE_S = 60
-GRANTS_PATH = "/api/resident/v1/grants"
-GRANTS_PER_DAY = limits.Limit("grant.day", maximum=48, per=timedelta(days=1))
+from vpass.common.idempotency import IdempotencyKey, once
 
 CODE_REDEEMED = "identity.code_redeemed"
-
-
-class GrantRequestInvalid(DomainError):
-    """The grant request is not signed by this device as it must be."""
-
-    code = "grant.request_invalid"
-    status = 422
-    title_zh = "授权请求签名无效"
 
 
 class ScanRefused(DomainError):
@@ -134,6 +107,30 @@ class SceneNotAllowed(ScanRefused):
     title_zh = "持码人未允许在此场景使用"
 
 
+class PaySuspended(ScanRefused):
+    """Paying with this person's code is suspended."""
+
+    code = "code.pay_suspended"
+    status = 403
+    title_zh = "持码人的支付功能已暂停使用"
+
+
+class BusSuspended(ScanRefused):
+    """Riding with this person's code is suspended."""
+
+    code = "code.bus_suspended"
+    status = 403
+    title_zh = "持码人的乘车功能已暂停使用"
+
+
+class DoorSuspended(ScanRefused):
+    """Opening doors with this person's code is suspended."""
+
+    code = "code.door_suspended"
+    status = 403
+    title_zh = "持码人的门禁功能已暂停使用"
+
+
 class NotEntitled(ScanRefused):
     """This desk is not entitled to look at records for this purpose."""
 
@@ -148,17 +145,12 @@ REFUSALS: dict[str, type[ScanRefused]] = {
 
 
 @dataclass(frozen=True)
-class GrantIssued:
-    """A grant (base64url of its COSE_Sign1 bytes) and what the phone needs to make codes of it.
+class ShownCode:
+    """A genuine code of either form: its grant's handle, its single-use name, its scenes' bits."""
 
-    Times are RFC 3339 in UTC; a new code every `rotate_every_s`, each good for `lives_s`.
-    """
-
-    grant: str
-    expires_at: str
-    server_time: str
-    rotate_every_s: int = ROTATE_EVERY_S
-    lives_s: int = code_format.LIVES_S
+    handle: bytes
+    jti: bytes
+    scenes: int
 
 
 @dataclass(frozen=True)
@@ -193,62 +185,6 @@ class Scan:
     redeemed_at: str
 
 
-def issue_grant(
-    *, caller: Caller, request_jws: str, idempotency_key: IdempotencyKey, at: datetime
-) -> GrantIssued:
-    """Sign a grant of 24 hours for a fresh key of the caller's phone.
-
-    `request_jws` is signed by the device's key: typ `vpass-grant+jwt`, `aud` the URL of this route,
-    `iat` at most 60 s old, `jti`, and `cnf` {"jwk": the fresh public key}, which must not be the
-    device's own, so that no two days of one phone can be linked. Raises GrantRequestInvalid,
-    AccountSuspended, limits.LimitReached (48 grants a day).
-    """
-    try:
-        limits.spend(GRANTS_PER_DAY, f"device:{caller.device_id}", at=at)
-    except limits.LimitReached:
-        # A repeat asks for nothing new, so the limit does not stand in its way.
-        if (answer := find_answer(idempotency_key)) is None:
-            raise
-        return GrantIssued(**answer)
-    signer = keys.current_signer(at=at)
-    with once(idempotency_key, at=at) as claim:
-        if claim.answer is not None:
-            return GrantIssued(**claim.answer)
-        device = Device.objects.select_related("resident").get(id=required(caller.device_id))
-        if device.resident.state != "active":
-            raise AccountSuspended
-        fresh = _read_grant_request(request_jws, device=device, at=at)
-        expires_at = at.replace(microsecond=0) + GRANT_LIFE
-        handle, status_index = queries.next_handle(), queries.next_status_index()
-        signed = code_format.encode_grant(
-            GrantClaims(
-                issuer=settings.CITY,
-                expires_at=int(expires_at.timestamp()),
-                handle=handle,
-                public_point=public_point(fresh),
-                status_index=status_index,
-            ),
-            kid=signer.key_id,
-            private=signer.private,
-        )
-        Grant.objects.create(
-            handle=handle,
-            resident=device.resident,
-            device=device,
-            key_id=signer.key_id,
-            status_index=status_index,
-            issued_at=at,
-            expires_at=expires_at,
-        )
-        issued = GrantIssued(
-            grant=b64url_encode(signed),
-            expires_at=expires_at.isoformat(),
-            server_time=at.isoformat(),
-        )
-        claim.answer = asdict(issued)
-        return issued
-
-
 def redeem_code(
     *,
     caller: Caller,
@@ -277,12 +213,16 @@ def redeem_code(
     return Scan(**claim.answer)
 
 
-def read_genuine(text: str, *, at: datetime) -> Code:
-    """Read a code and check all that needs no row: form, city, key, time, both signatures.
+def read_genuine(text: str, *, at: datetime) -> ShownCode:
+    """Read a code and check all that needs no row: form, city, key, time, signatures.
 
-    Raises a ScanRefused.
+    The form goes by its beginning: a phone's own code, or one that the server issued. Raises a
+    ScanRefused.
     """
     try:
+        if not text.startswith(code_format.PREFIX):
+            issued = server_codes.read_code(text, at=at)
+            return ShownCode(issued.handle, issued.jti, issued.scenes)
         shown = code_format.read_code(text)
         is_ours = shown.grant.issuer == settings.CITY
         code_format.check_code(
@@ -293,13 +233,13 @@ def read_genuine(text: str, *, at: datetime) -> Code:
         )
     except CodeError as error:
         raise REFUSALS[f"code.{error.reason}"] from error
-    return shown
+    return ShownCode(shown.grant.handle, shown.jti, shown.presentation.scenes)
 
 
 def use_code(
     *,
     caller: Caller,
-    shown: Code,
+    shown: ShownCode,
     purpose: str,
     case_number: str | None,
     occasion: Occasion | None = None,
@@ -312,7 +252,7 @@ def use_code(
     an `occasion` these two statements also do what it needs; raises access_log.DeedUndone.
     """
     found = queries.find_grant(
-        shown.grant.handle,
+        shown.handle,
         caller=caller,
         purpose=purpose,
         also=None if occasion is None else occasion.looks_at(),
@@ -343,7 +283,7 @@ def use_code(
 
 
 def _redeem(
-    shown: Code, *, caller: Caller, purpose: str, case_number: str | None, at: datetime
+    shown: ShownCode, *, caller: Caller, purpose: str, case_number: str | None, at: datetime
 ) -> dict[str, Any]:
     use = use_code(caller=caller, shown=shown, purpose=purpose, case_number=case_number, at=at)
     if use.resident is None:
@@ -359,35 +299,17 @@ def _redeem(
     return asdict(scan)
 
 
-def _refusal(found: queries.GrantFound, shown: Code, *, caller: Caller) -> str | None:
+def _refusal(found: queries.GrantFound, shown: ShownCode, *, caller: Caller) -> str | None:
     grant = found.grant
     if grant.ended_at is not None or grant.device.state != "active":
         return CodeRevoked.code
     if grant.resident.state != "active":
         return HolderSuspended.code
-    if not shown.presentation.allows(caller.scene or ""):
+    scene = SCENES.get(caller.scene or "", 0)
+    if not shown.scenes & scene:
         return SceneNotAllowed.code
+    if grant.resident.suspended_scenes & scene:
+        return f"code.{caller.scene}_suspended"
     if found.attributes is None:
         return NotEntitled.code
     return None
-
-
-def _read_grant_request(request_jws: str, *, device: Device, at: datetime) -> P256Public:
-    device_key = public_from_point(bytes(device.point))
-    try:
-        claims = decode_jws(
-            request_jws,
-            device_key,
-            typ=REQUEST_TYPE,
-            audience=settings.PUBLIC_URL + GRANTS_PATH,
-            at=at,
-            required=("iat", "jti", "cnf"),
-        )
-        confirmation = claims["cnf"]
-        fresh = public_from_jwk(confirmation["jwk"] if isinstance(confirmation, dict) else {})
-    except (BadToken, BadKey, KeyError) as error:
-        raise GrantRequestInvalid from error
-    is_stale = at.timestamp() - claims["iat"] > REQUEST_LIFE_S
-    if is_stale or public_point(fresh) == bytes(device.point):
-        raise GrantRequestInvalid
-    return fresh

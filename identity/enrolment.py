@@ -4,13 +4,14 @@ import hmac
 import re
 import secrets
 import uuid
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 from stdnum.cn import ric
 from stdnum.exceptions import InvalidComponent
 
-from identity import devices, states
+from identity import devices, lost_phones, states
 from identity.history import change_state
 from identity.models import Enrolment, Resident
 from identity.register import PopulationRegister
@@ -67,6 +68,14 @@ class PhoneTaken(DomainError):
     code = "enrolment.phone_taken"
     status = 409
     title_zh = "该手机号码已注册"
+
+
+class AccountMissing(DomainError):
+    """No account has this phone number."""
+
+    code = "enrolment.account_missing"
+    status = 404
+    title_zh = "该手机号码尚无账户"
 
 
 class IdentityFormInvalid(DomainError):
@@ -132,30 +141,38 @@ def confirm_phone(
     Raises NotFound for an enrolment that this key didn't begin, EnrolmentOver, CodeWrong (each
     wrong try counts; the fifth ends the enrolment), PhoneTaken, devices.DeviceTaken.
     """
-    actor = f"device:{thumbprint}"
-    with transaction.atomic():
-        enrolment = (
-            Enrolment.objects.select_for_update()
-            .filter(id=enrolment_id, thumbprint=thumbprint)
-            .first()
-        )
-        if enrolment is None:
-            raise NotFound
-        if enrolment.state != "phone_given" or at >= enrolment.expires_at:
-            raise EnrolmentOver
-        enrolment.tries += 1
-        enrolment.save(update_fields=["tries"])
-        try:
-            # A savepoint: a refusal undoes the work, but never gives the try back.
-            with transaction.atomic():
-                issued = _open_account(enrolment, one_time_code=one_time_code, at=at)
-                change_state(enrolment, "phone_proven", table=states.ENROLMENT, actor=actor, at=at)
-                return issued
-        except DomainError as error:
-            refusal = error
-        if enrolment.tries >= TRIES:
-            change_state(enrolment, "failed", table=states.ENROLMENT, actor=actor, at=at)
-    raise refusal
+    return _try_once(
+        lambda enrolment: _open_account(enrolment, at=at),
+        enrolment_id=enrolment_id,
+        thumbprint=thumbprint,
+        one_time_code=one_time_code,
+        at=at,
+    )
+
+
+def move_account(
+    *,
+    enrolment_id: uuid.UUID,
+    thumbprint: str,
+    one_time_code: str,
+    real_name: str,
+    id_number: str,
+    at: datetime,
+) -> devices.TokenIssued:
+    """Move the account of a phone number to the new phone that holds this key (I-2).
+
+    The person proves again who they are: the number by the one-time code and, from level 2 on, name
+    and ID number. A proof of level 2 gives level 2. The old phones end at once, with their grants
+    and tokens. Raises NotFound, EnrolmentOver, CodeWrong, AccountMissing, IdentityNotMatched (both
+    count as tries), devices.DeviceTaken.
+    """
+    return _try_once(
+        lambda enrolment: _move(enrolment, real_name=real_name, id_number=id_number, at=at),
+        enrolment_id=enrolment_id,
+        thumbprint=thumbprint,
+        one_time_code=one_time_code,
+        at=at,
+    )
 
 
 def prove_identity(
@@ -209,9 +226,46 @@ def send_one_time_code(event: outbox.Event) -> None:
     )
 
 
-def _open_account(enrolment: Enrolment, *, one_time_code: str, at: datetime) -> devices.TokenIssued:
-    if not hmac.compare_digest(enrolment.one_time_code.encode(), one_time_code.encode()):
-        raise CodeWrong(tries_left=TRIES - enrolment.tries)
+def _try_once(
+    work: Callable[[Enrolment], devices.TokenIssued],
+    *,
+    enrolment_id: uuid.UUID,
+    thumbprint: str,
+    one_time_code: str,
+    at: datetime,
+) -> devices.TokenIssued:
+    """Do the work which ends an enrolment, if the one-time code is right; each try counts."""
+    actor = f"device:{thumbprint}"
+    with transaction.atomic():
+        enrolment = (
+            Enrolment.objects.select_for_update()
+            .filter(id=enrolment_id, thumbprint=thumbprint)
+            .first()
+        )
+        if enrolment is None:
+            raise NotFound
+        if enrolment.state != "phone_given" or at >= enrolment.expires_at:
+            raise EnrolmentOver
+        enrolment.tries += 1
+        enrolment.save(update_fields=["tries"])
+        try:
+            # A savepoint: a refusal undoes the work, but never gives the try back.
+            with transaction.atomic():
+                if not hmac.compare_digest(
+                    enrolment.one_time_code.encode(), one_time_code.encode()
+                ):
+                    raise CodeWrong(tries_left=TRIES - enrolment.tries)
+                issued = work(enrolment)
+                change_state(enrolment, "phone_proven", table=states.ENROLMENT, actor=actor, at=at)
+                return issued
+        except DomainError as error:
+            refusal = error
+        if enrolment.tries >= TRIES:
+            change_state(enrolment, "failed", table=states.ENROLMENT, actor=actor, at=at)
+    raise refusal
+
+
+def _open_account(enrolment: Enrolment, *, at: datetime) -> devices.TokenIssued:
     phone = enrolment.phone
     try:
         with transaction.atomic():
@@ -226,6 +280,34 @@ def _open_account(enrolment: Enrolment, *, one_time_code: str, at: datetime) -> 
         thumbprint=enrolment.thumbprint,
         at=at,
     )
+    return devices.issue_token(device=device, at=at)
+
+
+def _move(
+    enrolment: Enrolment, *, real_name: str, id_number: str, at: datetime
+) -> devices.TokenIssued:
+    resident = (
+        Resident.objects.select_for_update(no_key=True)
+        .filter(phone_hash=lookup_hash("phone", enrolment.phone))
+        .exclude(state="closed")
+        .first()
+    )
+    if resident is None:
+        raise AccountMissing
+    if resident.level >= 2:
+        given = f"{real_name}\0{id_number.upper()}"
+        known = f"{resident.real_name}\0{resident.id_number}"
+        if not hmac.compare_digest(given.encode(), known.encode()):
+            raise IdentityNotMatched
+        resident.level = 2
+        resident.save(update_fields=["level"])
+    device = devices.bind_device(
+        resident=resident,
+        point=bytes(enrolment.point),
+        thumbprint=enrolment.thumbprint,
+        at=at,
+    )
+    lost_phones.end_others(device=device, actor=f"device:{device.thumbprint}", at=at)
     return devices.issue_token(device=device, at=at)
 
 

@@ -170,6 +170,8 @@ class Resident(models.Model):
     real_name = SealedText(null=True)
     id_number = SealedText(null=True)
     census_hash = models.BinaryField(max_length=32, null=True)
+    # The bit set of scenes that partial suspensions close; `suspensions` alone writes it.
+    suspended_scenes = models.PositiveSmallIntegerField(default=0, db_default=0)
     created_at = models.DateTimeField()
 
     class Meta:
@@ -208,6 +210,7 @@ class AccessToken(models.Model):
 
     token_hash = models.BinaryField(primary_key=True, max_length=32)
     device = models.ForeignKey(Device, models.CASCADE)
+    family = models.ForeignKey("TokenFamily", models.CASCADE, null=True)
     expires_at = models.DateTimeField(db_index=True)
 
 
@@ -258,7 +261,8 @@ class Grant(models.Model):
     resident = models.ForeignKey(Resident, models.CASCADE)
     device = models.ForeignKey(Device, models.CASCADE)
     key_id = models.BinaryField(max_length=4)
-    status_index = models.BigIntegerField(unique=True)
+    # Null: a code that the server issued, good online only.
+    status_index = models.BigIntegerField(unique=True, null=True)
     issued_at = models.DateTimeField()
     expires_at = models.DateTimeField(db_index=True)
     ended_at = models.DateTimeField(null=True)
@@ -311,3 +315,86 @@ class StateChange(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["object_kind", "object_id"], name="state_change_of_object")]
+
+
+class Suspension(models.Model):
+    """A person's code blocked by one source: everything, or paying, riding or doors alone."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    resident = models.ForeignKey(Resident, models.CASCADE)
+    source = models.TextField()
+    scope = models.TextField()
+    reason = models.TextField()
+    state = models.TextField(default=states.SUSPENSION.initial)
+    set_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            states.SUSPENSION.sql_check("state", "suspension_state"),
+            models.CheckConstraint(
+                condition=Q(source__in=["holder", "police", "risk", "operator"])
+                & Q(scope__in=["all", "pay", "bus", "door"]),
+                name="suspension_known",
+            ),
+            models.UniqueConstraint(
+                fields=["resident", "source", "scope"],
+                condition=Q(state="in_force"),
+                name="suspension_once",
+            ),
+        ]
+
+
+class StatusShard(models.Model):
+    """One published status list: 2^20 places for grants that all expire on one day (UTC)."""
+
+    number = models.PositiveSmallIntegerField(primary_key=True)
+    expires_on = models.DateField(db_index=True)
+    digest = models.BinaryField(max_length=32)  # of the entries
+    lst = models.BinaryField()  # the entries, packed
+    token = models.BinaryField()  # the signed list
+    issued_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(number__lt=4096), name="status_shard_number")
+        ]
+
+
+class StatusEntry(models.Model):
+    """The place of a grant that is not simply valid, with its value in the status list."""
+
+    index = models.BigIntegerField(primary_key=True)
+    value = models.PositiveSmallIntegerField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(value__in=[1, 2, 3, 12, 13, 14, 15]), name="status_entry_value"
+            )
+        ]
+
+
+class TokenFamily(models.Model):
+    """The tokens that follow from one sign-in of a phone; a reuse ends them all (RFC 9700)."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    device = models.ForeignKey(Device, models.CASCADE)
+    state = models.TextField(default=states.TOKEN_FAMILY.initial)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            states.TOKEN_FAMILY.sql_check("state", "token_family_state"),
+            models.UniqueConstraint(
+                fields=["device"], condition=Q(state="alive"), name="token_family_one_alive"
+            ),
+        ]
+
+
+class RefreshToken(models.Model):
+    """A refresh token, good once; only its hash is kept."""
+
+    token_hash = models.BinaryField(primary_key=True, max_length=32)
+    family = models.ForeignKey(TokenFamily, models.CASCADE)
+    expires_at = models.DateTimeField(db_index=True)
+    used_at = models.DateTimeField(null=True)

@@ -16,6 +16,14 @@ class AccountSuspended(DomainError):
     title_zh = "账户已暂停使用"
 
 
+class DeviceNotActive(DomainError):
+    """This phone is frozen or replaced."""
+
+    code = "device.not_active"
+    status = 403
+    title_zh = "该手机已被冻结或更换"
+
+
 @dataclass(frozen=True)
 class Account:
     """An account as its holder sees it."""

@@ -61,3 +61,22 @@ MACHINE_KEY = EdgeTable(
     edges={"active": {"retired": "retire"}, "retired": {}},
     final={"retired"},
 )
+
+# Each source lifts only its own, so a suspension has a life of its own.
+SUSPENSION = EdgeTable(
+    name="suspension",
+    initial="in_force",
+    edges={"in_force": {"lifted": "lift"}, "lifted": {}},
+    final={"lifted"},
+)
+
+TOKEN_FAMILY = EdgeTable(
+    name="token_family",
+    initial="alive",
+    edges={
+        "alive": {"ended": "end", "reused": "revoke"},
+        "ended": {},
+        "reused": {},
+    },
+    final={"ended", "reused"},
+)

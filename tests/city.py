@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.test import Client
 
-from identity import code_format, codes, devices
+from identity import code_format, devices, grants
 from identity.models import (
     Desk,
     Device,
@@ -141,12 +141,12 @@ class Phone:
     def grant_request(self, fresh: Any, *, at: datetime, by: Any = None, **changes: Any) -> str:
         """The JWS by which the phone asks for a grant; `changes` replace claims."""
         claims = {
-            "aud": settings.PUBLIC_URL + codes.GRANTS_PATH,
+            "aud": settings.PUBLIC_URL + grants.GRANTS_PATH,
             "iat": int(at.timestamp()),
             "jti": uuid.uuid4().hex,
             "cnf": {"jwk": signing.jwk_of(fresh)},
         } | changes
-        return signing.encode_jws(claims, by or self.key, typ=codes.REQUEST_TYPE)
+        return signing.encode_jws(claims, by or self.key, typ=grants.REQUEST_TYPE)
 
     def assertion(self, *, at: datetime, by: Any = None, **changes: Any) -> str:
         """The JWS by which the phone asks for a token; `changes` replace claims."""
@@ -162,7 +162,7 @@ class Phone:
     def grant(self, *, at: datetime) -> HeldGrant:
         """A fresh grant, issued by the city."""
         fresh = signing.generate_p256()
-        issued = codes.issue_grant(
+        issued = grants.issue_grant(
             caller=self.caller,
             request_jws=self.grant_request(fresh, at=at),
             idempotency_key=idempotency(self.caller.scope),

@@ -37,7 +37,7 @@ class ClientTransport:
             method, path, body, content_type="application/json", headers=others
         )
         cookies = {name: cookie.value for name, cookie in answer.cookies.items()}
-        return Reply(answer.status_code, read_json(answer.content), cookies)
+        return Reply(answer.status_code, read_json(answer.content), cookies, answer.content)
 
 
 def deliver() -> None:

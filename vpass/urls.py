@@ -5,7 +5,7 @@ from django.urls import path
 from cards.api import issuer
 from cards.api import resident as cards
 from cards.api import terminal as buses
-from identity.api import counter, public, resident, terminal
+from identity.api import counter, hotline, lost_phones, public, resident, terminal
 from payments.api import bank, bank_cards, charges, finance, merchant, withdrawals
 from payments.api import resident as money
 from services.api import counter as queue
@@ -47,13 +47,23 @@ urlpatterns = [
     path("metrics", health.metrics),
     # Anybody
     path(".well-known/vpass-keys.json", public.KeySet.as_view()),
+    path(".well-known/vpass-status/<int:number>", public.StatusLists.as_view()),
     # Residents' phones
     path(f"{_RESIDENT}enrolments", resident.Enrolments.as_view()),
     path(f"{_RESIDENT}enrolments/<uuid:enrolment_id>/phone-proof", resident.PhoneProofs.as_view()),
     path(f"{_RESIDENT}tokens", resident.Tokens.as_view()),
+    path(f"{_RESIDENT}enrolments/<uuid:enrolment_id>/move", lost_phones.Moves.as_view()),
+    path(f"{_RESIDENT}tokens/refresh", lost_phones.TokenRefreshes.as_view()),
+    path(f"{_RESIDENT}tokens/own", lost_phones.OwnTokens.as_view()),
+    path(f"{_RESIDENT}devices", lost_phones.Devices.as_view()),
+    path(f"{_RESIDENT}devices/<uuid:device_id>/freeze", lost_phones.DeviceFreezes.as_view()),
+    path(f"{_RESIDENT}devices/<uuid:device_id>/thaw", lost_phones.DeviceThaws.as_view()),
+    path(f"{_RESIDENT}suspensions", lost_phones.OwnSuspensions.as_view()),
+    path(f"{_RESIDENT}suspensions/<uuid:suspension_id>/lift", lost_phones.OwnLiftings.as_view()),
     path(f"{_RESIDENT}identity-proofs", resident.IdentityProofs.as_view()),
     path(f"{_RESIDENT}me", resident.Me.as_view()),
     path(f"{_RESIDENT}grants", resident.Grants.as_view()),
+    path(f"{_RESIDENT}codes", resident.ServerCodes.as_view()),
     path(f"{_RESIDENT}access-log", resident.AccessLog.as_view()),
     path(f"{_RESIDENT}access-log/<uuid:line_id>", resident.AccessLogLine.as_view()),
     path(f"{_RESIDENT}wallet", money.WalletOf.as_view()),
@@ -104,8 +114,13 @@ urlpatterns = [
     path(f"{_COUNTER}tickets/<uuid:ticket_id>/serve", queue.Servings.as_view()),
     path(f"{_COUNTER}tickets/<uuid:ticket_id>/finish", queue.Finishings.as_view()),
     path(f"{_COUNTER}tickets/<uuid:ticket_id>/miss", queue.Misses.as_view()),
+    path(f"{_COUNTER}lost-phones", hotline.LostPhones.as_view()),
+    path(f"{_COUNTER}found-phones", hotline.FoundPhones.as_view()),
+    path(f"{_COUNTER}suspensions", hotline.StaffSuspensions.as_view()),
+    path(f"{_COUNTER}suspensions/lift", hotline.StaffLiftings.as_view()),
     # Terminals
     path(f"{_TERMINAL}scans", terminal.TerminalScans.as_view()),
+    path(f"{_TERMINAL}scanner-bundle", terminal.ScannerBundles.as_view()),
     path(f"{_TERMINAL}bus-taps", buses.BusTaps.as_view()),
     # Issuers of cards
     path(f"{_ISSUER}card-freezes", issuer.IssuedCardFreezes.as_view()),

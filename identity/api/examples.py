@@ -29,6 +29,8 @@ _TOKEN_ANSWER = {
     "access_token": "Vv3cJm0bD1l1mJcG1j0m9h2W6mJ6k1n6f4h9s2c7d8E",
     "token_type": "DPoP",
     "expires_in": 900,
+    "refresh_token": "9mQz2xL7cTq0R4vK8nB1yHfW3sJ6dPgE5aUoXiVbNtM",
+    "refresh_expires_in": 2592000,
     "resident": {"level": 1},
 }
 _LINE = {
@@ -135,4 +137,68 @@ KEY_SET = [
             ]
         }
     )
+]
+_DEVICE = {
+    "id": "018f2f6e-0000-7000-8000-000000000005",
+    "grade": "software",
+    "state": "active",
+    "bound_at": _AT,
+    "is_this": False,
+}
+_SUSPENSION = {
+    "id": "018f2f6e-0000-7000-8000-000000000006",
+    "source": "holder",
+    "scope": "pay",
+    "state": "in_force",
+    "set_at": _AT,
+}
+_TOLD = {
+    "phone": "13900000001",
+    "real_name": "王秀英",
+    "id_number": "370702198001019902",
+    "reason": "lost",
+    "case_number": "WF-2026-0043",
+}
+REFRESH = [
+    _asked({"refresh_token": "9mQz2xL7cTq0R4vK8nB1yHfW3sJ6dPgE5aUoXiVbNtM"}),
+    _answered(_TOKEN_ANSWER),
+]
+MOVE = [
+    _asked({"one_time_code": "123456", "real_name": "王秀英", "id_number": "370702198001019902"}),
+    _answered(_TOKEN_ANSWER),
+]
+DEVICES = [_answered({"devices": [_DEVICE | {"is_this": True}]})]
+DEVICE = [_answered(_DEVICE | {"state": "frozen"})]
+DEVICE_BACK = [_answered(_DEVICE)]
+SUSPENSIONS = [_answered({"suspensions": [_SUSPENSION]})]
+SUSPENSION = [_asked({"scope": "pay"}), _answered(_SUSPENSION)]
+LIFTING = [_answered(_SUSPENSION | {"state": "lifted"})]
+LOST_PHONE = [_asked(_TOLD), _answered({"phones": 1})]
+STAFF_SUSPENSION = [
+    _asked(_TOLD | {"source": "risk", "scope": "pay", "reason": "fraud-report"}),
+    _answered(_SUSPENSION | {"source": "risk"}),
+]
+STAFF_LIFTING = [
+    _asked(_TOLD | {"source": "risk", "scope": "pay", "reason": "cleared"}),
+    _answered(_SUSPENSION | {"source": "risk", "state": "lifted"}),
+]
+SCANNER_BUNDLE = [
+    _answered(
+        {
+            "bundle": "eyJ0eXAiOiJ2cGFzcy1idW5kbGUrand0In0.eyJpc3MiOiJ3ZWlmYW5nIn0.c2lnbmF0dXJl",
+            "version": "9mQz2xL7cTq0R4vK8nB1yH",
+        }
+    )
+]
+SERVER_CODE = [
+    _asked({"scenes": ["id", "library"]}),
+    _answered(
+        {
+            "code": "eyJ0eXAiOiJ2cGFzcy1jb2RlK2p3dCJ9.eyJpc3MiOiJ3ZWlmYW5nIn0.c2lnbmF0dXJl",
+            "expires_at": "2026-11-21T02:01:00Z",
+            "server_time": _AT,
+            "rotate_every_s": 30,
+        },
+        201,
+    ),
 ]

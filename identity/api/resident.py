@@ -7,7 +7,16 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from identity import access_log, codes, devices, enrolment, register, residents
+from identity import (
+    access_log,
+    devices,
+    enrolment,
+    grants,
+    register,
+    residents,
+    server_codes,
+    status_list,
+)
 from identity.api import examples
 from identity.models import AccessLine
 from identity.register import http
@@ -46,6 +55,8 @@ class TokenAnswer(StrictSerializer):
     access_token = serializers.CharField()
     token_type = serializers.CharField()
     expires_in = serializers.IntegerField(help_text="Seconds.")
+    refresh_token = serializers.CharField(help_text="Good once, with this device's proofs alone.")
+    refresh_expires_in = serializers.IntegerField(help_text="Seconds.")
     resident = ResidentLevel()
 
 
@@ -79,6 +90,21 @@ class GrantAnswer(StrictSerializer):
     server_time = serializers.DateTimeField()
     rotate_every_s = serializers.IntegerField()
     lives_s = serializers.IntegerField()
+
+
+class CodeRequest(StrictSerializer):
+    scenes = serializers.ListField(
+        child=serializers.ChoiceField(choices=["id", "library", "check_in"]),
+        min_length=1,
+        max_length=3,
+    )
+
+
+class CodeAnswer(StrictSerializer):
+    code = serializers.CharField(help_text="The text to draw, good once and for 60 seconds.")
+    expires_at = serializers.DateTimeField()
+    server_time = serializers.DateTimeField()
+    rotate_every_s = serializers.IntegerField()
 
 
 class BothLanguages(StrictSerializer):
@@ -161,7 +187,7 @@ class PhoneProofs(Endpoint):
             at=self.at,
             **self.read(PhoneProofRequest),
         )
-        return Response(_token(issued))
+        return Response(token_answer(issued))
 
 
 class Tokens(Endpoint):
@@ -181,7 +207,7 @@ class Tokens(Endpoint):
         issued = devices.renew_token(
             thumbprint=self.proof.thumbprint, at=self.at, **self.read(TokenRequest)
         )
-        return Response(_token(issued))
+        return Response(token_answer(issued))
 
 
 class IdentityProofs(Endpoint):
@@ -248,16 +274,50 @@ class Grants(Endpoint):
         request=GrantRequest,
         answers={201: GrantAnswer},
         idempotent=True,
-        problems=[codes.GrantRequestInvalid, residents.AccountSuspended, limits.LimitReached],
+        problems=[
+            grants.GrantRequestInvalid,
+            residents.DeviceNotActive,
+            residents.AccountSuspended,
+            status_list.ListsFull,
+            limits.LimitReached,
+        ],
         examples=examples.GRANT,
     )
     def post(self, request: Request) -> Response:
         """Receive a signed grant."""
-        issued = codes.issue_grant(
+        issued = grants.issue_grant(
             caller=self.caller,
             idempotency_key=self.idempotency(),
             request_jws=self.read(GrantRequest)["request"],
             at=self.at,
+        )
+        return Response(vars(issued), status=201)
+
+
+class ServerCodes(Endpoint):
+    """Codes that the server signs, for phones that can hold no key of their own for codes."""
+
+    audience = Audience.RESIDENT
+    level = 2
+
+    @describes(
+        request=CodeRequest,
+        answers={201: CodeAnswer},
+        idempotent=True,
+        problems=[
+            residents.AccountSuspended,
+            residents.DeviceNotActive,
+            limits.LimitReached,
+        ],
+        examples=examples.SERVER_CODE,
+    )
+    def post(self, request: Request) -> Response:
+        """Receive a code for identification, library or check-in, good online only."""
+        issued = server_codes.issue_code(
+            caller=self.caller,
+            idempotency_key=self.idempotency(),
+            at=self.at,
+            **self.read(CodeRequest),
         )
         return Response(vars(issued), status=201)
 
@@ -291,11 +351,14 @@ class AccessLogLine(Endpoint):
         )
 
 
-def _token(issued: devices.TokenIssued) -> dict[str, Any]:
+def token_answer(issued: devices.TokenIssued) -> dict[str, Any]:
+    """The members of a TokenAnswer."""
     return {
         "access_token": issued.access_token,
         "token_type": "DPoP",
         "expires_in": issued.expires_in_s,
+        "refresh_token": issued.refresh_token,
+        "refresh_expires_in": issued.refresh_expires_in_s,
         "resident": {"level": issued.resident.level},
     }
 

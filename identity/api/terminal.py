@@ -1,10 +1,12 @@
-"""What a terminal may ask of identity: redeem a code that it was shown."""
+"""What a terminal may ask of identity: redeem a code, and what it needs to decide offline."""
 
+from django.http import HttpResponseNotModified
+from django.http.response import HttpResponseBase
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from identity import codes
+from identity import codes, scanner_bundle
 from identity.api import examples
 from identity.api.counter import ScanResult
 from vpass.common.api import Audience, Endpoint, StrictSerializer, describes
@@ -37,3 +39,23 @@ class TerminalScans(Endpoint):
             **self.read(TerminalScanRequest),
         )
         return Response({"outcome": "accepted", **vars(scan)})
+
+
+class ScannerBundleAnswer(StrictSerializer):
+    bundle = serializers.CharField(help_text="A JWS by the city's key; docs/offline.md.")
+    version = serializers.CharField(help_text="Also the ETag.")
+
+
+class ScannerBundles(Endpoint):
+    """Keys, rules and the list of lists, for deciding without network."""
+
+    audience = Audience.TERMINAL
+
+    @describes(answers={200: ScannerBundleAnswer}, examples=examples.SCANNER_BUNDLE)
+    def get(self, request: Request) -> HttpResponseBase:
+        """Return this terminal's signed bundle; with If-None-Match, 304 for the same version."""
+        packed = scanner_bundle.pack_bundle(caller=self.caller, at=self.at)
+        headers = {"ETag": f'"{packed.version}"'}
+        if request.headers.get("If-None-Match") == headers["ETag"]:
+            return HttpResponseNotModified(headers=headers)
+        return Response(vars(packed), headers=headers)

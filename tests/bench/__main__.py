@@ -21,7 +21,10 @@ from vpass import supervisor
 from vpass.programs import ROOT
 from vpass.secrets import make_private_folder
 
-BENCHES = ("redeem", "pay", "tap", "post", "post_hot", "book", "intake", "drain")
+BENCHES = (
+    "redeem", "grant", "verify_offline", "pay", "tap", "post", "post_hot", "book", "intake",
+    "drain",
+)  # fmt: skip
 
 
 def main(wanted: list[str]) -> int:

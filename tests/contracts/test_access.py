@@ -90,12 +90,21 @@ _NEW_PHONE = (NO_PROOF, INVALID, FOREIGN_PROOF, FOREIGN_PROOF, *[NO_PROOF] * 7)
 _NEW_DESK = (*[NO_PROOF] * 4, FOREIGN_PROOF, FOREIGN_PROOF, *[NO_PROOF] * 4, FOREIGN_PROOF)
 MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("get", ".well-known/vpass-keys.json"): (GOOD,) * len(CALLERS),
+    ("get", ".well-known/vpass-status/<int:number>"): (OWN_ID_ONLY,) * len(CALLERS),
     # Residents
     ("get", _R + "me"): resident(GOOD, GOOD),
     ("get", _R + "access-log"): resident(GOOD, GOOD),
     ("get", _R + "access-log/<uuid:line_id>"): resident(OWN_ID_ONLY, OWN_ID_ONLY),
     ("post", _R + "identity-proofs"): resident(NO_KEY, NO_KEY),
+    ("delete", _R + "tokens/own"): resident((204, None), (204, None)),
+    ("get", _R + "devices"): resident(GOOD, GOOD),
+    ("post", _R + "devices/<uuid:device_id>/freeze"): resident(OWN_ID_ONLY, OWN_ID_ONLY),
+    ("post", _R + "devices/<uuid:device_id>/thaw"): resident(OWN_ID_ONLY, OWN_ID_ONLY),
+    ("get", _R + "suspensions"): resident(GOOD, GOOD),
+    ("post", _R + "suspensions"): resident(INVALID, INVALID),
+    ("post", _R + "suspensions/<uuid:suspension_id>/lift"): resident(OWN_ID_ONLY, OWN_ID_ONLY),
     ("post", _R + "grants"): resident(LOW, NO_KEY),
+    ("post", _R + "codes"): resident(LOW, NO_KEY),
     ("get", _R + "wallet"): resident(LOW, GOOD),
     ("get", _R + "payments"): resident(LOW, GOOD),
     ("get", _R + "payments/<uuid:payment_id>"): resident(LOW, OWN_ID_ONLY),
@@ -140,6 +149,10 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("post", _C + "tickets/<uuid:ticket_id>/finish"): staff(NO_KEY, NO_KEY),
     ("post", _C + "tickets/<uuid:ticket_id>/miss"): staff(NO_KEY, NO_KEY),
     ("post", _C + "scans"): staff(NO_KEY, NO_KEY),
+    ("post", _C + "lost-phones"): staff(ROLE, ROLE),
+    ("post", _C + "found-phones"): staff(ROLE, ROLE),
+    ("post", _C + "suspensions"): staff(ROLE, ROLE),
+    ("post", _C + "suspensions/lift"): staff(ROLE, ROLE),
     ("get", _C + "sessions/current"): staff(GOOD, GOOD),
     ("delete", _C + "sessions/current"): staff((204, None), (204, None)),
     ("get", _F + "windows"): staff(ROLE, GOOD),
@@ -156,6 +169,7 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("post", _O + "dead-letters/<int:delivery_id>/redelivery"): staff(ROLE, ROLE, NO_KEY),
     # Machines
     ("post", _T + "scans"): machine(terminal=NO_KEY),
+    ("get", _T + "scanner-bundle"): machine(terminal=GOOD),
     ("get", _M + "payments"): machine(merchant=GOOD),
     ("post", _M + "payments"): machine(merchant=NO_KEY),
     ("get", _M + "payments/<uuid:payment_id>"): machine(merchant=OWN_ID_ONLY),
@@ -175,7 +189,9 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     # On their way in
     ("post", _R + "enrolments"): _NEW_PHONE,
     ("post", _R + "enrolments/<uuid:enrolment_id>/phone-proof"): _NEW_PHONE,
+    ("post", _R + "enrolments/<uuid:enrolment_id>/move"): _NEW_PHONE,
     ("post", _R + "tokens"): _NEW_PHONE,
+    ("post", _R + "tokens/refresh"): _NEW_PHONE,
     ("post", _C + "desk-keys"): _NEW_DESK,
     ("post", _C + "sessions"): _NEW_DESK,
     ("post", _M + "till-keys"): machine(
@@ -290,8 +306,9 @@ def test_matrix__has_a_line_for_each_route_and_method_and_no_other():
 def _converter(found: re.Match[str]) -> str:
     if "/push/" in found.string:
         return f"<slug:{found[1]}>"
+    numbers = {"delivery_id", "number"}
     is_number = found[1] in {"window_id", "line_id"} and "window" in found.string
-    return f"<{'int' if is_number or found[1] == 'delivery_id' else 'uuid'}:{found[1]}>"
+    return f"<{'int' if is_number or found[1] in numbers else 'uuid'}:{found[1]}>"
 
 
 def test_openapi__same_routes_and_methods():

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from identity import codes, keys
+from identity import codes, grants, keys
 from identity.models import SigningKey, StateChange
 from tests import city
 from tests.statements import statements
@@ -100,14 +100,14 @@ def test_rotate__a_year_of_hourly_runs__never_an_unknown_key():
         current = by_state()["current"]
         assert current in known, "a key signed which nobody could have read"
         signed.append((moment, current))
-        still_good = {key_id for at, key_id in signed if moment - at < codes.GRANT_LIFE}
+        still_good = {key_id for at, key_id in signed if moment - at < grants.GRANT_LIFE}
         assert still_good <= set(by_state().values())
 
     assert len({key_id for _, key_id in signed}) == 4
 
 
 def test_keep_after__covers_the_longest_grant():
-    assert keys.KEEP_AFTER > codes.GRANT_LIFE + keys.KEY_SET_CACHE
+    assert keys.KEEP_AFTER > grants.GRANT_LIFE + keys.KEY_SET_CACHE
     assert keys.PUBLISH_AHEAD > keys.KEY_SET_CACHE
 
 
@@ -193,7 +193,7 @@ def test_old_key__verifies_until_retired_and_then_no_more(
             idempotency_key=city.idempotency(counter.caller.scope), at=at,
         )  # fmt: skip
 
-    last = moment + codes.GRANT_LIFE - timedelta(seconds=1)
+    last = moment + grants.GRANT_LIFE - timedelta(seconds=1)
     keys.rotate(at=last)
     assert redeem(held, last).level == redeem(fresh, last).level == 2
     gone = SWITCH + keys.KEEP_AFTER

@@ -42,8 +42,13 @@ LOGINS = {
             "staff": {"username": "r", "password": "p", "totp_secret": "AAAA"},
             "desk_enrolment_code": "6" * 16,
         },
+        "hotline": {
+            "clerk": {"username": "h", "password": "p", "totp_secret": "AAAA"},
+            "desk_enrolment_code": "6" * 16,
+        },
     },
     "terminal": {
+        "id": "00000000-0000-0000-0000-000000000001",
         "key_id": "kiosk-1",
         "private_key_pem": signing.private_pem(signing.generate_ed25519()),
     },

@@ -82,6 +82,9 @@ class Day:
     cards: Cards
     parking: Parking
     visit: Visit
+    hotline: Clerk
+    hotline_enrolment_code: str  # empty: enrolled on an earlier day
+    terminal_id: str
     resident: Person | None = None
     neighbour: Person | None = None
     case_number: str = ""
@@ -91,6 +94,7 @@ class Day:
     scan_answer: Any = None
     access_line_id: str = ""
     proof_key: str = ""
+    scanner: Any = None  # status_actors.OfflineScanner
 
 
 _Act = Callable[[Day], str]
@@ -174,6 +178,11 @@ def prepare(
             ),
             desk_enrolment_code=days_own["check_in"]["desk_enrolment_code"],
         ),
+        hotline=Clerk(transport, memory.key("hotline"), **days_own["hotline"]["clerk"]),
+        hotline_enrolment_code=(
+            "" if "hotline" in memory.enrolled else days_own["hotline"]["desk_enrolment_code"]
+        ),
+        terminal_id=terminal["id"],
     )
 
 

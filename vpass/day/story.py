@@ -8,6 +8,7 @@ from vpass.day import (
     iot_steps,
     payment_steps,
     settlement_steps,
+    status_steps,
     steps,
 )
 
@@ -21,4 +22,5 @@ STEPS = [
     *booking_steps.STEPS,
     *settlement_steps.STEPS,
     *closing_steps.STEPS,
+    *status_steps.STEPS,
 ]

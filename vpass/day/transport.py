@@ -29,17 +29,23 @@ class NoAnswer(Unexpected):
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer: its status, the JSON in it (None when there is none), and its cookies."""
+    """An answer: its status, the JSON in it (None when there is none), its cookies, its bytes."""
 
     status: int
     body: Any
     cookies: Mapping[str, str]
+    raw: bytes = b""
 
     def expect(self, status: int) -> Any:
         """The body of an answer with this status; raises Unexpected for any other."""
         if self.status != status:
             raise Unexpected(f"expected {status}, was answered {self}")
         return self.body
+
+    def expect_raw(self, status: int) -> bytes:
+        """The bytes of an answer with this status; raises Unexpected for any other."""
+        self.expect(status)
+        return self.raw
 
     def expect_refusal(self, status: int, code: str) -> None:
         """Returns when this is a problem with this status and code; raises Unexpected otherwise."""
@@ -129,7 +135,7 @@ class HttpTransport:
                 f"no answer to {method} {path}: {type(error).__name__}", was_sent=was_sent(error)
             ) from error
         cookies = {str(cookie.name): str(cookie.value or "") for cookie in answer.cookies}
-        return Reply(answer.status_code, read_json(answer.content), cookies)
+        return Reply(answer.status_code, read_json(answer.content), cookies, answer.content)
 
 
 def was_sent(error: requests.RequestException) -> bool:

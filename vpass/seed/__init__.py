@@ -6,13 +6,14 @@ from pathlib import Path
 
 from django.db import transaction
 
-from identity import keys
+from identity import keys, status_list
 from identity.models import Desk, MachineKey, Organisation, Terminal
 from payments.settlement import windows
 from vpass.common.signing import ed25519_public_bytes, generate_ed25519, private_pem
 from vpass.secrets import write_once
 from vpass.seed import cards
 from vpass.seed.booking import open_appointments
+from vpass.seed.hotline import open_hotline
 from vpass.seed.iot import open_parking
 from vpass.seed.money import hire_accountants, open_bank, open_shop
 from vpass.seed.operations import hire_operator
@@ -36,6 +37,7 @@ def fill_city(*, state_dir: Path, at: datetime) -> None:
     A city that has its organisations already is left as it is.
     """
     keys.current_signer(at=at)
+    status_list.sign_due(at=at)
     if Organisation.objects.filter(kind="city").exists():
         return
     with transaction.atomic():
@@ -78,8 +80,13 @@ def fill_city(*, state_dir: Path, at: datetime) -> None:
                 "till_enrolment_code": terminal_code_of(tills[1], at=at),
                 "finance": hire_accountants(office, "day-finance", rooms=(3, 4), at=at),
                 "check_in": appointments["day"],
+                "hotline": open_hotline(city, at=at),
             },
-            "terminal": {"key_id": "kiosk-1", "private_key_pem": private_pem(private)},
+            "terminal": {
+                "id": str(terminal.id),
+                "key_id": "kiosk-1",
+                "private_key_pem": private_pem(private),
+            },
             **cards.open_issuers(city, bank=bank),
         }
         windows.ensure_open(at=at)

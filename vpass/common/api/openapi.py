@@ -72,7 +72,7 @@ class Description:
 
     request: SerializerClass | None = None
     query: SerializerClass | None = None
-    answers: Mapping[int, SerializerClass | None] = field(default_factory=dict)
+    answers: Mapping[Any, Any] = field(default_factory=dict)
     examples: Sequence[OpenApiExample] = ()
     problems: Sequence[type[DomainError]] = ()
     is_idempotent: bool = False
@@ -80,7 +80,7 @@ class Description:
 
 def describes(
     *,
-    answers: Mapping[int, SerializerClass | None],
+    answers: Mapping[int, SerializerClass | None] | Mapping[tuple[int, str], Any],
     request: SerializerClass | None = None,
     query: SerializerClass | None = None,
     examples: Sequence[OpenApiExample] = (),
@@ -90,7 +90,8 @@ def describes(
 ) -> Callable[[Method], Method]:
     """Describe a method of an Endpoint for docs/openapi.json.
 
-    `answers` has the serializer of each success by status, None for an empty one. `problems` are
+    `answers` has the serializer of each success by status, None for an empty one, or for an answer
+    that is not JSON its OpenAPI type by status and media type. `problems` are
     those of this work; what the edge itself refuses is added. `idempotent` adds the header
     Idempotency-Key, `paged` the parameters `limit` and `cursor` (a `query` has them itself).
     """
