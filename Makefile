@@ -6,6 +6,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.installed
 ROUNDS ?= 1000
+MUTATIONS := tests/identity/test_reference_verifier.py tests/identity/test_offline.py \
+	tests/identity/test_status_format.py
 
 .DEFAULT_GOAL := help
 .PHONY: up day test bench faults lint reset help
@@ -24,7 +26,7 @@ bench: $(READY)  ## measure; one line for each figure, and bench.json
 	@$(RUN) -m tests.bench
 
 faults: $(READY)  ## races and faults in full (ROUNDS=1000)
-	@VPASS_ROUNDS=$(ROUNDS) $(RUN) -m pytest -s tests/races tests/faults
+	@VPASS_ROUNDS=$(ROUNDS) $(RUN) -m pytest -s tests/races tests/faults $(MUTATIONS)
 
 lint: $(READY)  ## format, lint, types, import contract
 	@$(RUN) -m ruff format --check .
