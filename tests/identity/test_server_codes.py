@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from joserfc import jwk, jwt
 
 from identity import codes, grants, keys, lost_phones, server_codes, suspensions
 from identity.models import AccessLine, Grant, Organisation, Redemption
@@ -245,6 +246,28 @@ def test_code__offline__unreadable_there(phone: city.Phone, at: datetime):
     )  # fmt: skip
 
     assert scanner.decide(issue(phone, at=at), at=int(at.timestamp())).reason == "unreadable"
+
+
+def test_code__read_and_written_by_joserfc__the_same_claims(phone: city.Phone, at: datetime):
+    """A second opinion: what another library reads of ours, and we of what it signs."""
+    code = issue(phone, at=at)
+    signer = keys.current_signer(at=at)
+    foreign = jwk.ECKey.import_key(signing.jwk_of(signer.private))
+    theirs = jwt.decode(code, foreign, algorithms=["ES256"])
+    private = jwk.ECKey.import_key(signing.private_pem(signer.private))
+
+    shown = {codes.read_genuine(code, at=at)}
+    header = {"alg": "ES256", "typ": server_codes.CODE_TYPE, "kid": signer.key_id.hex()}
+    for _ in range(40):  # it signs with a high s half of the time, which we refuse
+        again = jwt.encode(header, theirs.claims, private, algorithms=["ES256"])
+        try:
+            shown.add(codes.read_genuine(again, at=at))
+            break
+        except codes.CodeSignatureInvalid:
+            continue
+
+    assert theirs.header == header
+    assert len(shown) == 1
 
 
 def test_issue__seven_in_a_minute__refused_but_a_repeat_answered(phone: city.Phone, at: datetime):
