@@ -67,6 +67,7 @@ urlpatterns = [
     path(f"{_COUNTER}sessions", counter.Sessions.as_view()),
     path(f"{_COUNTER}sessions/current", counter.CurrentSession.as_view()),
     path(f"{_COUNTER}scans", counter.CounterScans.as_view()),
+    path(f"{_COUNTER}codes", hotline.StaffCodes.as_view()),
     path(f"{_COUNTER}lost-phones", hotline.LostPhones.as_view()),
     path(f"{_COUNTER}found-phones", hotline.FoundPhones.as_view()),
     path(f"{_COUNTER}suspensions", hotline.StaffSuspensions.as_view()),

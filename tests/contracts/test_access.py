@@ -108,6 +108,7 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("get", _R + "funding-sources"): resident(LOW, GOOD),
     # Staff
     ("post", _C + "scans"): staff(NO_KEY, NO_KEY),
+    ("post", _C + "codes"): staff(ROLE, ROLE),
     ("post", _C + "lost-phones"): staff(ROLE, ROLE),
     ("post", _C + "found-phones"): staff(ROLE, ROLE),
     ("post", _C + "suspensions"): staff(ROLE, ROLE),
