@@ -6,6 +6,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.installed
 ROUNDS ?= 1000
+MUTATIONS := tests/identity/test_reference_verifier.py tests/identity/test_offline.py \
+	tests/identity/test_status_format.py
 
 .DEFAULT_GOAL := help
 .PHONY: up day test test-site bench faults lint reset help
@@ -28,8 +30,8 @@ test-site: $(READY)  ## every test on your own PostgreSQL and Redis; says how to
 bench: $(READY)  ## measure; one line for each figure, and bench.json
 	@$(RUN) -m tests.bench
 
-faults: $(READY)  ## races, faults and bad input in full (ROUNDS=1000)
-	@VPASS_ROUNDS=$(ROUNDS) $(RUN) -m pytest -s tests/races tests/faults \
+faults: $(READY)  ## races, faults, mutations and bad input in full (ROUNDS=1000)
+	@VPASS_ROUNDS=$(ROUNDS) $(RUN) -m pytest -s tests/races tests/faults $(MUTATIONS) \
 		tests/contracts/test_bad_input.py
 
 lint: $(READY)  ## format, lint, types, import contract

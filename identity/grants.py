@@ -34,7 +34,8 @@ PURGE_ROWS = 10_000
 MAX_DOOR_GROUPS = 4
 
 # Asked of the floors above with `resident_id` and `at`, inside the transaction: each answers the
-# code_format.Rights it knows of (the bus card of today, the doors), or None.
+# code_format.Rights it knows of, or None. A bus card's reference is made for this one grant: a
+# lasting one would let scanners know a person again on another day.
 GRANT_RIGHTS = "identity.grant_rights"
 REQUEST_TYPE = "vpass-grant+jwt"
 REQUEST_LIFE_S = 60

@@ -3,16 +3,17 @@
 Each act is staff's word with a reason: it is audited, and the person reads of it in the access log.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from identity import lost_phones, suspensions
+from identity import lost_phones, server_codes, suspensions
 from identity.models import AccessLine, Device, Resident, Suspension
 from vpass.common import audit, limits
 from vpass.common.callers import Caller, required
 from vpass.common.errors import NotFound
+from vpass.common.idempotency import IdempotencyKey, once
 from vpass.common.ids import uuid7
 from vpass.common.policy import RoleMissing
 from vpass.common.sealed_fields import lookup_hash
@@ -100,6 +101,34 @@ def lift(*, caller: Caller, told: Told, source: str, scope: str, at: datetime) -
         )
         _write_down(person, caller=caller, told=told, action=f"lifting.{scope}", at=at)
     return lifted
+
+
+def issue_code(
+    *,
+    caller: Caller,
+    told: Told,
+    scenes: list[str],
+    idempotency_key: IdempotencyKey,
+    at: datetime,
+) -> server_codes.CodeIssued:
+    """Sign a code of 60 seconds for a person whose phone is not at hand: for a kiosk, on paper.
+
+    The clerk has seen who it is. It belongs to the person's newest active phone and ends with it.
+    Raises NotFound (also for a person without one), and what server_codes.sign_code raises.
+    """
+    limits.spend(LOOK_UPS, caller.scope, at=at)
+    with once(idempotency_key, at=at) as claim:
+        if claim.answer is not None:
+            return server_codes.CodeIssued(**claim.answer)
+        person = _find(told)
+        active = Device.objects.filter(resident=person, state="active").order_by("-bound_at", "id")
+        device = active.first()
+        if device is None:
+            raise NotFound
+        issued = server_codes.sign_code(device_id=device.id, scenes=scenes, at=at)
+        _write_down(person, caller=caller, told=told, action="code.issue", at=at)
+        claim.answer = asdict(issued)
+        return issued
 
 
 def _find(told: Told) -> Resident:

@@ -15,6 +15,7 @@ and opens no door.
 """
 
 import re
+import uuid
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -76,44 +77,51 @@ def issue_code(
 
     Raises AccountSuspended, DeviceNotActive, limits.LimitReached (six a minute).
     """
-    signer = keys.current_signer(at=at)
     with once(idempotency_key, at=at) as claim:
         if claim.answer is not None:
             return CodeIssued(**claim.answer)
-        device_id = required(caller.device_id)
-        holder = queries.lock_holder(device_id)
-        if holder.state != "active":
-            raise AccountSuspended
-        issued_at = at.replace(microsecond=0)
-        grant = Grant(
-            handle=queries.next_handle(),
-            resident_id=holder.resident_id,
-            device_id=device_id,
-            key_id=signer.key_id,
-            issued_at=at,
-            expires_at=issued_at + LIFE,
-        )
-        if not queries.insert_grant(grant, limit=PER_MINUTE):
-            grants.explain_refusal(grant, limit=PER_MINUTE)
-            raise DeviceNotActive
-        text = encode_jws(
-            {
-                "iss": settings.CITY,
-                "aud": AUDIENCE,
-                "iat": int(issued_at.timestamp()),
-                "exp": int(grant.expires_at.timestamp()),
-                "jti": b64url_encode(bytes(grant.handle)),
-                "scn": sum(SCENES[scene] for scene in set(scenes)) & SERVER_SCENES,
-            },
-            signer.private,
-            typ=CODE_TYPE,
-            kid=signer.key_id.hex(),
-        )
-        issued = CodeIssued(
-            code=text, expires_at=grant.expires_at.isoformat(), server_time=at.isoformat()
-        )
+        issued = sign_code(device_id=required(caller.device_id), scenes=scenes, at=at)
         claim.answer = asdict(issued)
         return issued
+
+
+def sign_code(*, device_id: uuid.UUID, scenes: list[str], at: datetime) -> CodeIssued:
+    """Sign a code for a phone's holder inside the caller's transaction; it ends with the phone.
+
+    Raises AccountSuspended, DeviceNotActive, limits.LimitReached.
+    """
+    signer = keys.current_signer(at=at)
+    holder = queries.lock_holder(device_id)
+    if holder.state != "active":
+        raise AccountSuspended
+    issued_at = at.replace(microsecond=0)
+    grant = Grant(
+        handle=queries.next_handle(),
+        resident_id=holder.resident_id,
+        device_id=device_id,
+        key_id=signer.key_id,
+        issued_at=at,
+        expires_at=issued_at + LIFE,
+    )
+    if not queries.insert_grant(grant, limit=PER_MINUTE):
+        grants.explain_refusal(grant, limit=PER_MINUTE)
+        raise DeviceNotActive
+    text = encode_jws(
+        {
+            "iss": settings.CITY,
+            "aud": AUDIENCE,
+            "iat": int(issued_at.timestamp()),
+            "exp": int(grant.expires_at.timestamp()),
+            "jti": b64url_encode(bytes(grant.handle)),
+            "scn": sum(SCENES[scene] for scene in set(scenes)) & SERVER_SCENES,
+        },
+        signer.private,
+        typ=CODE_TYPE,
+        kid=signer.key_id.hex(),
+    )
+    return CodeIssued(
+        code=text, expires_at=grant.expires_at.isoformat(), server_time=at.isoformat()
+    )
 
 
 def read_code(text: str, *, at: datetime) -> ServerCode:

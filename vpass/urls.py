@@ -114,6 +114,7 @@ urlpatterns = [
     path(f"{_COUNTER}tickets/<uuid:ticket_id>/serve", queue.Servings.as_view()),
     path(f"{_COUNTER}tickets/<uuid:ticket_id>/finish", queue.Finishings.as_view()),
     path(f"{_COUNTER}tickets/<uuid:ticket_id>/miss", queue.Misses.as_view()),
+    path(f"{_COUNTER}codes", hotline.StaffCodes.as_view()),
     path(f"{_COUNTER}lost-phones", hotline.LostPhones.as_view()),
     path(f"{_COUNTER}found-phones", hotline.FoundPhones.as_view()),
     path(f"{_COUNTER}suspensions", hotline.StaffSuspensions.as_view()),

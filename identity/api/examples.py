@@ -202,3 +202,7 @@ SERVER_CODE = [
         201,
     ),
 ]
+STAFF_CODE = [
+    _asked(_TOLD | {"reason": "phone-empty", "scenes": ["library"]}),
+    SERVER_CODE[1],
+]

@@ -6,9 +6,10 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from identity import hotline, suspensions
+from identity import hotline, residents, suspensions
 from identity.api import examples
 from identity.api.lost_phones import SuspensionShown, suspension
+from identity.api.resident import CodeAnswer, CodeRequest
 from identity.hotline import Told
 from vpass.common import limits, policy
 from vpass.common.api import Audience, Endpoint, StrictSerializer, describes
@@ -35,6 +36,36 @@ class StaffSuspensionRequest(PersonTold):
         choices=sorted(hotline.SUSPENSION_ROLES), help_text="One of the caller's roles."
     )
     scope = serializers.ChoiceField(choices=suspensions.SCOPES)
+
+
+class StaffCodeRequest(PersonTold, CodeRequest):
+    pass
+
+
+class StaffCodes(Endpoint):
+    """A code for a person whose phone is not at hand."""
+
+    audience = Audience.COUNTER
+    roles = frozenset({"registrar"})
+
+    @describes(
+        request=StaffCodeRequest,
+        answers={201: CodeAnswer},
+        idempotent=True,
+        problems=[*_PROBLEMS, residents.AccountSuspended, residents.DeviceNotActive],
+        examples=examples.STAFF_CODE,
+    )
+    def post(self, request: Request) -> Response:
+        """Receive a code to print for a kiosk: identification, library or check-in, online only."""
+        asked = self.read(StaffCodeRequest)
+        issued = hotline.issue_code(
+            caller=self.caller,
+            told=Told(**{name: asked[name] for name in _TOLD}),
+            scenes=asked["scenes"],
+            idempotency_key=self.idempotency(),
+            at=self.at,
+        )
+        return Response(vars(issued), status=201)
 
 
 class LostPhones(Endpoint):

@@ -149,6 +149,7 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("post", _C + "tickets/<uuid:ticket_id>/finish"): staff(NO_KEY, NO_KEY),
     ("post", _C + "tickets/<uuid:ticket_id>/miss"): staff(NO_KEY, NO_KEY),
     ("post", _C + "scans"): staff(NO_KEY, NO_KEY),
+    ("post", _C + "codes"): staff(ROLE, ROLE),
     ("post", _C + "lost-phones"): staff(ROLE, ROLE),
     ("post", _C + "found-phones"): staff(ROLE, ROLE),
     ("post", _C + "suspensions"): staff(ROLE, ROLE),

@@ -405,6 +405,7 @@ def test_mutated_codes__both_readers__refuse_for_the_same_reason() -> None:
         if said[0] != said[1] or "accepted" in said:
             disagreements.append((number, mutate.__name__, origin["name"], *said, text))
 
+    print(f"faults code-mutations: {ROUNDS} tried, {len(disagreements)} broken")
     assert disagreements == []
     assert reasons.total() == ROUNDS
     # Every layer was reached, not the first alone.

@@ -7,6 +7,7 @@ import pytest
 from identity import devices
 from identity.models import AccessToken, Device, RefreshToken, StateChange, TokenFamily
 from tests import city
+from vpass.common import tasks
 from vpass.common.key_proofs import token_hash
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -131,6 +132,12 @@ def test_purge__past_tokens_and_empty_families__gone(phone: city.Phone):
 
     assert kept == (0, 3, 2)
     assert RefreshToken.objects.count() == TokenFamily.objects.count() == 0
+
+
+def test_purge_expired__the_common_task__asks_identity_too(phone: city.Phone):
+    tasks.purge_expired()
+
+    assert AccessToken.objects.count() == RefreshToken.objects.count() == 0
 
 
 # Over HTTP

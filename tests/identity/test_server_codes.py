@@ -5,16 +5,19 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from joserfc import jwk, jwt
 
 from identity import codes, grants, keys, lost_phones, server_codes, suspensions
 from identity.models import AccessLine, Grant, Organisation, Redemption
 from identity.offline import Bundle, Scanner
 from tests import city
+from tests.identity.test_lost_phones import as_role, told
 from tests.shop import open_shop
 from tests.statements import statements
 from vpass.common import signing
 from vpass.common.encodings import b64url_encode
 from vpass.common.limits import LimitReached
+from vpass.common.models import AuditEvent
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -247,6 +250,28 @@ def test_code__offline__unreadable_there(phone: city.Phone, at: datetime):
     assert scanner.decide(issue(phone, at=at), at=int(at.timestamp())).reason == "unreadable"
 
 
+def test_code__read_and_written_by_joserfc__the_same_claims(phone: city.Phone, at: datetime):
+    """A second opinion: what another library reads of ours, and we of what it signs."""
+    code = issue(phone, at=at)
+    signer = keys.current_signer(at=at)
+    foreign = jwk.ECKey.import_key(signing.jwk_of(signer.private))
+    theirs = jwt.decode(code, foreign, algorithms=["ES256"])
+    private = jwk.ECKey.import_key(signing.private_pem(signer.private))
+
+    shown = {codes.read_genuine(code, at=at)}
+    header = {"alg": "ES256", "typ": server_codes.CODE_TYPE, "kid": signer.key_id.hex()}
+    for _ in range(40):  # it signs with a high s half of the time, which we refuse
+        again = jwt.encode(header, theirs.claims, private, algorithms=["ES256"])
+        try:
+            shown.add(codes.read_genuine(again, at=at))
+            break
+        except codes.CodeSignatureInvalid:
+            continue
+
+    assert theirs.header == header
+    assert len(shown) == 1
+
+
 def test_issue__seven_in_a_minute__refused_but_a_repeat_answered(phone: city.Phone, at: datetime):
     asked: dict[str, Any] = {
         "caller": phone.caller,
@@ -274,6 +299,47 @@ def test_issue__over_http__as_documented(phone: city.Phone, at: datetime):
     assert answer.status_code == 201
     assert answer.json().keys() == {"code", "expires_at", "server_time", "rotate_every_s"}
     assert len(answer.json()["code"]) < 420
+
+
+def test_staff__person_without_the_phone_at_hand__code_for_a_kiosk_audited_and_told(
+    phone: city.Phone, counter: city.DeskBrowser, kiosk: city.Machine, at: datetime
+):
+    body = told(reason="phone-empty") | {"scenes": ["id"]}
+    desk, path, key = as_role(counter, "registrar"), f"{city.COUNTER}/codes", city.new_key()
+
+    answer = desk.send("POST", path, body, key=key)
+    repeated = desk.send("POST", path, body, key=key)
+    refused = as_role(counter, "hotline").send("POST", path, body, key=city.new_key())
+
+    assert answer.status_code == 201, answer.content
+    assert repeated.json() == answer.json()
+    assert city.problem(refused) == (403, "caller.role_missing")
+    assert kiosk.scan(answer.json()["code"]).status_code == 200
+    lines = AccessLine.objects.order_by("id").values_list("purpose", "case_number", "staff_id")
+    assert list(lines) == [("code.issue", "WF-9", counter.staff.id), (city.PURPOSE, None, None)]
+    assert AuditEvent.objects.get().action == "code.issue"
+
+
+@pytest.mark.parametrize("case", ["unknown", "no phone", "suspended"])
+def test_staff__no_code_to_be_had__refused_and_nothing_written(
+    phone: city.Phone, counter: city.DeskBrowser, at: datetime, case: str
+):
+    body = told() | {"scenes": ["id"]}
+    expected = (404, "object.not_found")
+    if case == "unknown":
+        body["real_name"] = "王五"
+    elif case == "no phone":
+        type(phone.device).objects.update(state="frozen")
+    else:
+        type(phone.device.resident).objects.update(state="suspended")
+        expected = (403, "account.suspended")
+
+    answer = as_role(counter, "registrar").send(
+        "POST", f"{city.COUNTER}/codes", body, key=city.new_key()
+    )
+
+    assert city.problem(answer) == expected
+    assert Grant.objects.count() == AccessLine.objects.count() == AuditEvent.objects.count() == 0
 
 
 def test_purge__grants_a_month_past__gone_and_their_uses_kept(
