@@ -296,6 +296,9 @@ export const STRINGS = {
     "请改用居民身份证核对本人，并请其联系 12345 热线。",
     "Check the ID card instead and refer the resident to the 12345 hotline.",
   ],
+  "why.code.pay_suspended": ["该市民的支付功能已暂停", "Paying is suspended for this resident"],
+  "why.code.bus_suspended": ["该市民的乘车功能已暂停", "Bus rides are suspended for this resident"],
+  "why.code.door_suspended": ["该市民的门禁功能已暂停", "Doors are suspended for this resident"],
   "why.code.scene_not_allowed": ["市民未允许在此使用", "Not allowed here by the resident"],
   "next.code.scene_not_allowed": [
     "请市民在手机上把“此码可用于”改为“全部场景”，再出示新码。",
