@@ -92,6 +92,15 @@ def lock_accounts(*, resident_id: uuid.UUID, card_type: str, places: int) -> lis
     )
 
 
+def lock_expired(accounts: list[CardAccount]) -> list[Card]:
+    """Return the expired cards of these accounts, locked, so that their stops stay as they are."""
+    return list(
+        Card.objects.select_for_update(no_key=True)
+        .filter(account__in=accounts, state="expired")
+        .order_by("id")
+    )
+
+
 def _lock(cards: QuerySet[Card]) -> Card:
     card = cards.select_for_update(no_key=True, of=("self",)).first()
     if card is None:

@@ -339,14 +339,22 @@ def _take(kind: CardType, by: Issuer, issued: Issued, *, caller: Caller, at: dat
     free = [account.id for account in accounts if account.id not in taken]
     if not free:
         raise TooManyCards
-    return write_card(
+    expired = queries.lock_expired(accounts)
+    named = number_hash(kind.code, issued.name)
+    before = {card.account_id for card in expired if bytes(card.number_hash) == named}
+    account_id = min(free, key=lambda each: each not in before)  # where this card has been before
+    card = write_card(
         issued,
         issuer_id=by.id,
-        account_id=free[0],
+        account_id=account_id,
         card_type=kind.code,
         actor=caller.scope,
         at=at,
     )
+    for former in expired:
+        if former.account_id == account_id:
+            freezes.hand_on(former, card, at=at)
+    return card
 
 
 def _holder(resident_id: uuid.UUID) -> Holder:
