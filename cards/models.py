@@ -86,7 +86,10 @@ class Card(models.Model):
                 condition=~Q(card_type="bank") | Q(number__isnull=True), name="card_bank_by_token"
             ),
         ]
-        indexes = [models.Index(fields=["account", "-id"], name="card_of_account")]
+        indexes = [
+            models.Index(fields=["account", "-id"], name="card_of_account"),
+            models.Index(fields=["number_hash", "-id"], name="card_by_number"),
+        ]
 
 
 class Freeze(models.Model):

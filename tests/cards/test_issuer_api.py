@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from cards.models import Card, Freeze, Issuer
 from tests import city, wallets
@@ -138,3 +139,15 @@ def test_anything__of_another_issuers_card_or_no_issuer__refused_and_nothing_cha
     )
     assert city.problem(stranger.tell(what, **members)) == (403, "caller.not_allowed")
     assert Card.objects.get().epoch == 1
+
+
+def test_card_of_an_issuer__found_by_its_index(db: None):
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute(
+            "EXPLAIN SELECT FROM cards_card WHERE number_hash = '\\x00'"
+            " AND card_type = 'bus' AND state NOT IN ('replaced', 'unbound') ORDER BY id DESC"
+        )
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+
+    assert "Index Scan using card_by_number" in plan
