@@ -36,6 +36,12 @@ def bank_card_of(*, resident_id: uuid.UUID, card_id: uuid.UUID) -> Any:
     return found[0] if found else None
 
 
+def card_with_stops(card_id: uuid.UUID) -> Any:
+    """Return a card with `is_frozen`, as it stands, in one statement."""
+    stops = Freeze.objects.filter(card=OuterRef("id"), lifted_at=None)
+    return Card.objects.annotate(is_frozen=Exists(stops)).get(id=card_id)
+
+
 def cards_shown(*, resident_id: uuid.UUID) -> QuerySet[Card]:
     """Return a resident's cards as the wallet shows them, to be ordered by `-id`.
 

@@ -12,11 +12,13 @@ class PaymentsConfig(AppConfig):
     name = "payments"
 
     def ready(self) -> None:
+        from cards import obligations
         from payments import accounts, charges, debits, fares, figures, payouts, refunds
         from payments.settlement import payouts as settlement
         from payments.settlement import windows
 
         contributions.register(QUESTION, "payments", figures.figures)
+        contributions.register(obligations.QUESTION, "payments", debits.open_on_card)
         outbox.subscribe(
             payouts.PAYOUT_PREPARED, "payments.bank", payouts.send_prepared, calls_out=True
         )

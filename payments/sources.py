@@ -6,8 +6,8 @@ from datetime import datetime
 
 from django.db import connection, transaction
 
-from cards import wallet
-from cards.wallet import CardNotUsable, PayableCard
+from cards import paying
+from cards.paying import CardNotUsable, PayableCard
 from payments.models import Bank, PaymentSource
 from vpass.common.errors import Conflict, NotFound
 
@@ -69,7 +69,7 @@ def choose_source(
     with transaction.atomic():
         last4 = None
         if card_id is not None:
-            last4 = bank_card(resident_id=resident_id, card_id=card_id).card.last4
+            last4 = bank_card(resident_id=resident_id, card_id=card_id, at=at).card.last4
         with connection.cursor() as cursor:
             cursor.execute(_CHOOSE, {"resident": resident_id, "card": card_id, "seen": version})
             is_chosen = cursor.fetchone() is not None
@@ -79,19 +79,21 @@ def choose_source(
     return Source(card_id=card_id, last4=last4, version=version + 1)
 
 
-def bank_card(*, resident_id: uuid.UUID, card_id: uuid.UUID) -> BankCard:
+def bank_card(*, resident_id: uuid.UUID, card_id: uuid.UUID, at: datetime) -> BankCard:
     """Return a resident's card for a debit; in a transaction it cannot be frozen before we commit.
 
     Raises NotFound for another's card, and CardNotUsable, also when its bank is no partner of ours.
     """
-    card = wallet.payable_card(resident_id=resident_id, card_id=card_id)
+    card = paying.payable_card(resident_id=resident_id, card_id=card_id, at=at)
     bank = Bank.objects.filter(organisation_id=card.bank_organisation_id).first()
     if bank is None:
         raise CardNotUsable(reason="card.bank_unknown")
     return BankCard(card=card, bank=bank)
 
 
-def card_to_pay(*, resident_id: uuid.UUID, card_id: uuid.UUID | None) -> BankCard | None:
+def card_to_pay(
+    *, resident_id: uuid.UUID, card_id: uuid.UUID | None, at: datetime
+) -> BankCard | None:
     """Return the chosen card, as `bank_card` does; None: the balance pays.
 
     Raises CardNotUsable, also for a card that is gone.
@@ -99,6 +101,6 @@ def card_to_pay(*, resident_id: uuid.UUID, card_id: uuid.UUID | None) -> BankCar
     if card_id is None:
         return None
     try:
-        return bank_card(resident_id=resident_id, card_id=card_id)
+        return bank_card(resident_id=resident_id, card_id=card_id, at=at)
     except NotFound as error:
         raise CardNotUsable(reason="card.unknown") from error

@@ -36,12 +36,12 @@ def top_up(
     """Take money from the caller's own bank card into the wallet, once the bank has booked it.
 
     `amount_fen` is 1 to MAX_TOP_UP_FEN. Raises NotFound for another's card,
-    cards.wallet.CardNotUsable, and what `once` raises.
+    cards.paying.CardNotUsable, and what `once` raises.
     """
     resident_id = required(caller.resident_id)
     with once(idempotency_key, at=at) as claim:
         if claim.answer is None:
-            source = sources.bank_card(resident_id=resident_id, card_id=card_id)
+            source = sources.bank_card(resident_id=resident_id, card_id=card_id, at=at)
             debit = debits.prepare(
                 card=source.card,
                 bank=source.bank,

@@ -485,64 +485,6 @@ def test_unbind__something_open_on_an_upper_floor__refused_with_the_reason(
     assert Card.objects.get(id=card.id).state == "active"
 
 
-# Paying from a card
-
-
-@pytest.fixture
-def bank_card(bank: Issuer, phone: city.Phone, at: datetime) -> Card:
-    return wallets.give_card(phone, bank, card_type="bank", number="621700000000000002", at=at)
-
-
-def test_payable__good_bank_card__bank_and_token_in_one_statement(
-    bank: Issuer, bank_card: Card, phone: city.Phone
-):
-    with statements() as sent:
-        found = wallet.payable_card(resident_id=wallets.resident_of(phone), card_id=bank_card.id)
-
-    assert len(sent) == 1
-    assert found == wallet.PayableCard(
-        card_id=bank_card.id,
-        bank_organisation_id=bank.organisation_id,
-        account_token="tok_7Qm2xV9dKc4hZs6b_0002",
-        last4="0002",
-    )
-    assert "tok_" not in repr(found)
-
-
-@pytest.mark.parametrize("state", ["pending", "lost", "expired", "replaced", "unbound"])
-def test_payable__not_active__refused_with_the_reason(
-    bank_card: Card, phone: city.Phone, state: str
-):
-    Card.objects.filter(id=bank_card.id).update(state=state)
-
-    with pytest.raises(wallet.CardNotUsable) as caught:
-        wallet.payable_card(resident_id=wallets.resident_of(phone), card_id=bank_card.id)
-
-    assert caught.value.members == {"reason": f"card.{state}"}
-
-
-@pytest.mark.parametrize("source", Freeze.Source.values)
-def test_payable__frozen_by_whomever__refused(
-    bank_card: Card, phone: city.Phone, at: datetime, source: str
-):
-    wallets.stop(bank_card, source, at=at)
-
-    with pytest.raises(wallet.CardNotUsable) as caught:
-        wallet.payable_card(resident_id=wallets.resident_of(phone), card_id=bank_card.id)
-
-    assert caught.value.members == {"reason": "card.frozen"}
-
-
-def test_payable__anothers_none_or_no_bank_card__not_found(
-    bank_card: Card, card: Card, phone: city.Phone, at: datetime
-):
-    stranger = city.make_phone(1, at=at)
-
-    for owner, card_id in ((stranger, bank_card.id), (phone, NOBODY), (phone, card.id)):
-        with pytest.raises(NotFound):
-            wallet.payable_card(resident_id=wallets.resident_of(owner), card_id=card_id)
-
-
 def test_accounts__made_once__and_locked(phone: city.Phone, transactional_db: None):
     from django.db import transaction
 

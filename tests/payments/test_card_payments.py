@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cards.models import Card
-from cards.wallet import CardNotUsable
+from cards.paying import CardNotUsable
 from payments import accounts, debits, merchants, proof, sources, statements
 from payments.banks import BankAnswerLost, BankNotAsked, BankStanding
 from payments.captures import ORDER_CAPTURED

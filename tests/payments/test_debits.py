@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from cards import wallet
 from cards.models import Card
-from cards.wallet import CardNotUsable
+from cards.obligations import CardObliged
+from cards.paying import CardNotUsable
 from payments import accounts, debits, top_ups
 from payments.banks import BankAnswerLost, BankNotAsked, BankStanding
 from payments.debits import DebitContradicted
@@ -154,6 +156,43 @@ def test_order__bank_not_asked__a_top_up_is_sent_again_however_late(case: Case):
 
     assert case.bank.debits[0] == case.bank.debits[1]
     assert case.wallet == (FEN, 0)
+
+
+@pytest.mark.parametrize("what", ["frozen", "lost", "expired"])
+def test_order__card_not_good_any_more__not_ordered_but_asked_about(case: Case, what: str):
+    case.pursue(BankNotAsked())
+    if what == "frozen":
+        freeze(case.card, at=case.at)
+    else:
+        Card.objects.update(state=what)
+    case.pursue(after=3600)
+    case.pursue(NEVER_ARRIVED, after=3605)
+
+    assert case.history == ["prepared", "unknown", "never_arrived"]
+    assert (len(case.bank.debits), len(case.bank.inquiries)) == (1, 1)
+    assert case.wallet == (0, 0)
+
+
+def test_order__sent_before_the_card_was_frozen__booked_all_the_same(case: Case):
+    case.pursue(BankAnswerLost())
+    freeze(case.card, at=case.at)
+    case.pursue(booked(case.at), after=5)
+
+    assert case.history == ["prepared", "unknown", "booked"]
+    assert case.wallet == (FEN, 0)
+
+
+def test_unbind__debit_under_way__refused_until_it_has_ended(case: Case):
+    caller = resident_caller(case.resident)
+    ask: dict[str, Any] = {"caller": caller, "card_id": case.card.id, "at": case.at}
+
+    with pytest.raises(CardObliged) as refused:
+        wallet.unbind_card(**ask, idempotency_key=city.idempotency(caller.scope))
+
+    assert refused.value.members == {"obligations": ["card.debit_open"]}
+    case.pursue(POOR)
+    key = city.idempotency(caller.scope)
+    assert wallet.unbind_card(**ask, idempotency_key=key) == "unbound"
 
 
 def test_sweep__due__taken_up_and_booked(case: Case):

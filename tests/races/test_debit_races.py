@@ -11,7 +11,7 @@ from django.db import connections, transaction
 
 from cards import freezes
 from cards import queries as card_queries
-from cards.wallet import CardNotUsable
+from cards.paying import CardNotUsable
 from payments import accounts, debits, sources
 from payments.models import Debit, PaymentSource, Transaction
 from payments.pursuit import Pursuit
@@ -172,7 +172,7 @@ def pay_while_freezing(shop: Shop, phone: city.Phone, *, at: datetime) -> list[A
     def paying() -> None:
         try:
             with transaction.atomic():
-                found.append(sources.bank_card(resident_id=resident_id, card_id=card.id))
+                found.append(sources.bank_card(resident_id=resident_id, card_id=card.id, at=at))
         except CardNotUsable as error:
             found.append(error.members["reason"])
         finally:
