@@ -27,6 +27,9 @@ WHERE m.organisation_id = %(organisation)s
 FOR SHARE OF m, r
 """
 
+# The same for a resident alone.
+_LOCK_RESIDENT = "SELECT state FROM identity_resident WHERE id = %s FOR SHARE"
+
 _LOCK_ORDER = """
 SELECT o.*, m.state AS merchant_state, r.state AS payer_state,
     m.organisation_id AS organisation_id, ma.id AS merchant_account, ra.id AS payer_account,
@@ -148,6 +151,13 @@ def lock_parties(*, organisation_id: uuid.UUID, payer_id: uuid.UUID) -> Parties 
         cursor.execute(_LOCK_PARTIES, {"organisation": organisation_id, "payer": payer_id})
         row = cursor.fetchone()
     return None if row is None else Parties(*row)
+
+
+def lock_resident(resident_id: uuid.UUID) -> str:
+    """Return the state of a resident, who cannot be suspended before we commit."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK_RESIDENT, [resident_id])
+        return str(cursor.fetchone()[0])
 
 
 def lock_order(order_id: uuid.UUID) -> LockedOrder | None:

@@ -8,6 +8,7 @@ from django.db import connection, transaction
 
 from cards import paying
 from cards.paying import CardNotUsable, PayableCard
+from payments import accounts
 from payments.models import Bank, PaymentSource
 from vpass.common.errors import Conflict, NotFound
 
@@ -64,9 +65,11 @@ def choose_source(
     """Pay with this card from now on, or with the balance, in place of the choice `version`.
 
     The same again, as after a lost answer, changes nothing and is answered alike; a late one never
-    undoes a newer choice. Raises NotFound for another's card, CardNotUsable, SourceChanged.
+    undoes a newer choice. Raises AccountSuspended, NotFound for another's card, CardNotUsable,
+    SourceChanged.
     """
     with transaction.atomic():
+        accounts.refuse_suspended(resident_id)
         last4 = None
         if card_id is not None:
             last4 = bank_card(resident_id=resident_id, card_id=card_id, at=at).card.last4

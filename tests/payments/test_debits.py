@@ -11,10 +11,12 @@ from cards import wallet
 from cards.models import Card
 from cards.obligations import CardObliged
 from cards.paying import CardNotUsable
-from payments import accounts, debits, top_ups
+from identity.models import Resident
+from identity.residents import AccountSuspended
+from payments import accounts, debits, sources, top_ups
 from payments.banks import BankAnswerLost, BankNotAsked, BankStanding
 from payments.debits import DebitContradicted
-from payments.models import Debit, DebitChange, Transaction
+from payments.models import Debit, DebitChange, PaymentSource, Transaction
 from payments.settlement import windows
 from tests import city
 from tests.banking import (
@@ -265,6 +267,26 @@ def test_top_up__frozen_card__refused_with_the_reason(case: Case):
 
     assert refused.value.members == {"reason": "card.frozen"}
     assert Debit.objects.count() == 1
+
+
+def test_top_up__suspended_resident__refused(case: Case):
+    Resident.objects.update(state="suspended")
+
+    with pytest.raises(AccountSuspended):
+        top_up(case.resident, case.card, at=case.at)
+
+    assert Debit.objects.count() == 1
+
+
+def test_choose__suspended_resident__refused(case: Case):
+    Resident.objects.update(state="suspended")
+
+    with pytest.raises(AccountSuspended):
+        sources.choose_source(
+            resident_id=case.resident, card_id=case.card.id, version=0, at=case.at
+        )
+
+    assert not PaymentSource.objects.exists()
 
 
 def test_top_up__card_of_a_bank_that_is_no_partner__refused(case: Case):
