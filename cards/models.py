@@ -156,7 +156,8 @@ class Tap(models.Model):
 class Debt(models.Model):
     """How the charge for a tap stands, as payments tells it: open from `due_at` until `paid_at`.
 
-    Events come in any order, so a charge may be known as paid before it was known as due.
+    `paid_at` is also when it was cancelled. Events come in any order, so a charge may be known as
+    paid before it was known as due.
     """
 
     charge_id = models.UUIDField(primary_key=True)
