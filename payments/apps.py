@@ -27,13 +27,13 @@ class PaymentsConfig(AppConfig):
         )
         outbox.subscribe(payouts.PAYOUT_CHANGED, "payments.settlement", settlement.follow_payout)
         outbox.subscribe(fares.TAP_RECORDED, "payments.fares", fares.charge_fare)
+        # Many transactions each: outside of the one that marks the delivery.
         for name, collect in (
             (accounts.WALLET_CREDITED, charges.collect_on_credit),
             (refunds.ORDER_REFUNDED, charges.collect_on_refund),
             (payouts.PAYOUT_CHANGED, charges.collect_on_payout),
         ):
-            outbox.subscribe(name, "payments.charges", collect)
-        # Many transactions each: outside of the one that marks the delivery.
+            outbox.subscribe(name, "payments.charges", collect, calls_out=True)
         outbox.subscribe(
             windows.WINDOW_CLOSED, "payments.settlement", settlement.settle_on, calls_out=True
         )
