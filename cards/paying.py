@@ -47,6 +47,11 @@ def payable_card(*, resident_id: uuid.UUID, card_id: uuid.UUID, at: datetime) ->
     )
 
 
+def card_in_place_of(*, card_id: uuid.UUID) -> Card:
+    """Return the card itself, or what its issuer has put in its place since."""
+    return queries.successor_of(Card.objects.get(id=card_id))
+
+
 def is_good_to_debit(*, card_id: uuid.UUID, at: datetime) -> bool:
     """Whether money may still be taken from a bank card: it is active, in date and not stopped."""
     card = queries.card_with_stops(card_id)

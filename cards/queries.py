@@ -36,6 +36,13 @@ def bank_card_of(*, resident_id: uuid.UUID, card_id: uuid.UUID) -> Any:
     return found[0] if found else None
 
 
+def successor_of(card: Card) -> Card:
+    """Return the card that stands in the place of a replaced one by now; another is its own."""
+    while card.state == "replaced":
+        card = Card.objects.get(predecessor_id=card.id)
+    return card
+
+
 def card_with_stops(card_id: uuid.UUID) -> Any:
     """Return a card with `is_frozen`, as it stands, in one statement."""
     stops = Freeze.objects.filter(card=OuterRef("id"), lifted_at=None)

@@ -48,15 +48,17 @@ class BankCard:
 
 
 def source_of(*, resident_id: uuid.UUID) -> Source:
-    """Return what the resident pays with; the balance until something else was chosen."""
-    found = PaymentSource.objects.select_related("card").filter(resident_id=resident_id).first()
+    """Return what the resident pays with; the balance until something else was chosen.
+
+    A replaced card is followed by its successor, as in paying.
+    """
+    found = PaymentSource.objects.filter(resident_id=resident_id).first()
     if found is None:
         return Source(card_id=None, last4=None, version=0)
-    return Source(
-        card_id=found.card_id,
-        last4=None if found.card is None else found.card.last4,
-        version=found.version,
-    )
+    if found.card_id is None:
+        return Source(card_id=None, last4=None, version=found.version)
+    card = paying.card_in_place_of(card_id=found.card_id)
+    return Source(card_id=card.id, last4=card.last4, version=found.version)
 
 
 def choose_source(
@@ -97,7 +99,7 @@ def bank_card(*, resident_id: uuid.UUID, card_id: uuid.UUID, at: datetime) -> Ba
 def card_to_pay(
     *, resident_id: uuid.UUID, card_id: uuid.UUID | None, at: datetime
 ) -> BankCard | None:
-    """Return the chosen card, as `bank_card` does; None: the balance pays.
+    """Return the chosen card, or its successor, as `bank_card` does; None: the balance pays.
 
     Raises CardNotUsable, also for a card that is gone.
     """
@@ -107,3 +109,8 @@ def card_to_pay(
         return bank_card(resident_id=resident_id, card_id=card_id, at=at)
     except NotFound as error:
         raise CardNotUsable(reason="card.unknown") from error
+    except CardNotUsable as error:
+        if error.members["reason"] != "card.replaced":
+            raise
+    successor = paying.card_in_place_of(card_id=card_id)
+    return card_to_pay(resident_id=resident_id, card_id=successor.id, at=at)
