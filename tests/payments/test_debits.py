@@ -204,6 +204,28 @@ def test_sweep__due__taken_up_and_booked(case: Case):
     assert case.wallet == (FEN, 0)
 
 
+def test_sweep__one_that_raises__the_others_go_on_and_it_comes_again(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+):
+    second = top_up(case.resident, case.card, at=case.at + timedelta(seconds=1))
+    order = debits.PURSUIT.order
+
+    def failing(bank: Any, work: Debit, *, at: datetime) -> BankStanding:
+        if work.id == case.debit_id:
+            raise RuntimeError("broken")
+        return order(bank, work, at=at)
+
+    monkeypatch.setattr(debits.PURSUIT, "order", failing)
+    later = case.at + timedelta(seconds=61)
+
+    assert debits.pursue_due(at=later) == 2
+    assert Debit.objects.get(id=second.id).state == "booked"
+    assert (case.debit.state, case.debit.next_inquiry_at) == (
+        "prepared",
+        later + timedelta(seconds=30),
+    )
+
+
 def test_outbox__sends_what_is_prepared(case: Case):
     outbox.deliver_due(at=clock.now())
 
