@@ -13,5 +13,5 @@ class CardsConfig(AppConfig):
     def ready(self) -> None:
         from cards import debts
 
-        for event in (debts.CHARGE_DUE, debts.CHARGE_PAID):
+        for event in (debts.CHARGE_DUE, debts.CHARGE_PAID, debts.CHARGE_CANCELLED):
             outbox.subscribe(event, debts.CONSUMER, debts.follow_charge)

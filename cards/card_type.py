@@ -43,8 +43,9 @@ class Holder:
 class Issued:
     """A card as its issuer confirms it.
 
-    Either `number` or `token` is there: a card that is paid from has no number with us. `facts` are
-    what the type shows beside, and nothing personal; `valid_until` None is without end.
+    Either `number` or `token` is there: a card that is paid from has no number with us. `last4` is
+    empty when the number's end is personal. `facts` are what the type shows beside, and nothing
+    personal; `valid_until` None is without end.
     """
 
     number: str | None = field(default=None, repr=False)

@@ -12,10 +12,11 @@ from vpass.common.outbox import Event
 
 CHARGE_DUE = "payments.charge_due"
 CHARGE_PAID = "payments.charge_paid"
+CHARGE_CANCELLED = "payments.charge_cancelled"
 CONSUMER = "cards.debts"
 KIND = "tap"
 
-# The two events may come in either order, and each more than once.
+# A charge is due, then paid or cancelled; the news may come in any order, and more than once.
 _NOTE = """
 INSERT INTO cards_debt AS d (charge_id, account_id, tap_id, amount_fen, due_at, paid_at)
 VALUES (%(charge)s, %(account)s, %(tap)s, %(amount_fen)s, %(due_at)s, %(paid_at)s)
@@ -25,7 +26,7 @@ ON CONFLICT (charge_id) DO UPDATE SET due_at = COALESCE(d.due_at, EXCLUDED.due_a
 
 
 def follow_charge(event: Event) -> None:
-    """Note that a charge is due, or paid: an outbox consumer for charges with "tap:" references.
+    """Note that a charge is due, or is not any more: an outbox consumer for "tap:" references.
 
     A debt is open from the first to the second, whatever order they come in.
     """
@@ -38,10 +39,12 @@ def follow_charge(event: Event) -> None:
         tap=tap,
         amount_fen=event.payload["amount_fen"],
         due_at=event.published_at if event.name == CHARGE_DUE else None,
-        paid_at=event.published_at if event.name == CHARGE_PAID else None,
+        paid_at=None if event.name == CHARGE_DUE else event.published_at,
     )
-    living = Card.objects.filter(account_id=tap.card.account_id, state__in=states.LIVING)
-    living.update(epoch=F("epoch") + 1)
+    cards = Card.objects.filter(account_id=tap.card.account_id)
+    # Waits for a replacement under way, in a statement of its own: the next one sees the successor.
+    list(cards.select_for_update(no_key=True).order_by("id").values_list("id"))
+    cards.filter(state__in=states.LIVING).update(epoch=F("epoch") + 1)
 
 
 def _note(

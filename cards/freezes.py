@@ -2,6 +2,9 @@
 
 from datetime import datetime
 
+from django.db.models import F, QuerySet, Value
+from django.db.models.functions import Greatest
+
 from cards.history import raise_epoch
 from cards.models import Card, Freeze
 from vpass.common.errors import Conflict
@@ -42,15 +45,20 @@ def freeze(card: Card, *, source: str, reason: str, at: datetime) -> Freeze:
 
 def lift(card: Card, *, source: str, at: datetime) -> None:
     """End the stop that this source has put on a locked card. Raises CardNotFrozen."""
-    if not card.freezes.filter(source=source, lifted_at=None).update(lifted_at=at):
+    if not _end(card.freezes.filter(source=source, lifted_at=None), at=at):
         raise CardNotFrozen
     raise_epoch(card)
 
 
 def hand_on(former: Card, successor: Card, *, at: datetime) -> None:
-    """Put every stop of a replaced card on its successor, so that no stop is shaken off."""
+    """Put every stop of an ended card on the next one, so that no stop is shaken off."""
     for stop in former.freezes.filter(lifted_at=None):
         Freeze.objects.create(
             id=uuid7(at), card=successor, source=stop.source, reason=stop.reason, since=at
         )
-    former.freezes.filter(lifted_at=None).update(lifted_at=at)
+    _end(former.freezes.filter(lifted_at=None), at=at)
+
+
+def _end(stops: QuerySet[Freeze], *, at: datetime) -> int:
+    """Lift stops; a request that came before the stop, and waited for it, ends it as it begins."""
+    return stops.update(lifted_at=Greatest(F("since"), Value(at)))

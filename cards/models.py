@@ -86,7 +86,10 @@ class Card(models.Model):
                 condition=~Q(card_type="bank") | Q(number__isnull=True), name="card_bank_by_token"
             ),
         ]
-        indexes = [models.Index(fields=["account", "-id"], name="card_of_account")]
+        indexes = [
+            models.Index(fields=["account", "-id"], name="card_of_account"),
+            models.Index(fields=["number_hash", "-id"], name="card_by_number"),
+        ]
 
 
 class Freeze(models.Model):
@@ -153,7 +156,8 @@ class Tap(models.Model):
 class Debt(models.Model):
     """How the charge for a tap stands, as payments tells it: open from `due_at` until `paid_at`.
 
-    Events come in any order, so a charge may be known as paid before it was known as due.
+    `paid_at` is also when it was cancelled. Events come in any order, so a charge may be known as
+    paid before it was known as due.
     """
 
     charge_id = models.UUIDField(primary_key=True)

@@ -1,14 +1,14 @@
 """Knows what is still open on a card: what cards themselves know, and what upper floors add."""
 
 from cards import queries
-from cards.models import Card
+from cards.models import Card, Freeze
 from vpass.common import contributions
 from vpass.common.errors import Conflict
 
 # Asked with `card_id`; an answer is a list of problem codes, such as ["library.loan_open"].
 QUESTION = "cards.open_obligations"
 
-DEBT = "card.debt"
+DEBT, STOPPED = "card.debt", "card.stopped"
 
 
 class CardObliged(Conflict):
@@ -29,8 +29,14 @@ def refuse_while_obliged(card: Card) -> None:
 
 
 def open_obligations(card: Card) -> list[str]:
-    """The codes of what is open on a card, in alphabetical order, each once."""
+    """The codes of what is open on a locked card, in alphabetical order, each once.
+
+    A lost card, and one that somebody else has stopped, stay: bound again they would be good.
+    """
     found = {DEBT} if queries.open_debts(card.account_id).exists() else set()
+    others = card.freezes.filter(lifted_at=None).exclude(source=Freeze.Source.HOLDER)
+    if card.state == "lost" or others.exists():
+        found.add(STOPPED)
     for _, codes in contributions.ask(QUESTION, card_id=card.id):
         found.update(codes)
     return sorted(found)

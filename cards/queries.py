@@ -36,6 +36,19 @@ def bank_card_of(*, resident_id: uuid.UUID, card_id: uuid.UUID) -> Any:
     return found[0] if found else None
 
 
+def successor_of(card: Card) -> Card:
+    """Return the card that stands in the place of a replaced one by now; another is its own."""
+    while card.state == "replaced":
+        card = Card.objects.get(predecessor_id=card.id)
+    return card
+
+
+def card_with_stops(card_id: uuid.UUID) -> Any:
+    """Return a card with `is_frozen`, as it stands, in one statement."""
+    stops = Freeze.objects.filter(card=OuterRef("id"), lifted_at=None)
+    return Card.objects.annotate(is_frozen=Exists(stops)).get(id=card_id)
+
+
 def cards_shown(*, resident_id: uuid.UUID) -> QuerySet[Card]:
     """Return a resident's cards as the wallet shows them, to be ordered by `-id`.
 
@@ -89,6 +102,15 @@ def lock_accounts(*, resident_id: uuid.UUID, card_type: str, places: int) -> lis
         CardAccount.objects.select_for_update(no_key=True)
         .filter(resident_id=resident_id, card_type=card_type)
         .order_by("place")
+    )
+
+
+def lock_expired(accounts: list[CardAccount]) -> list[Card]:
+    """Return the expired cards of these accounts, locked, so that their stops stay as they are."""
+    return list(
+        Card.objects.select_for_update(no_key=True)
+        .filter(account__in=accounts, state="expired")
+        .order_by("id")
     )
 
 

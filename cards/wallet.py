@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -59,13 +59,6 @@ class TooManyCards(Conflict):
     title_zh = "该卡种的绑定数量已达上限"
 
 
-class CardNotUsable(Conflict):
-    """This card cannot be used at present."""
-
-    code = "card.not_usable"
-    title_zh = "该卡当前不可用"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Stop:
     """An open freeze of a card: who put it there, why, and since when (RFC 3339)."""
@@ -93,38 +86,6 @@ class CardShown:
     stops: list[dict[str, str]]
     valid_until: str | None
     bound_at: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class PayableCard:
-    """A bank card from which its holder may pay: the bank, and the bank's own token for it."""
-
-    card_id: uuid.UUID
-    bank_organisation_id: uuid.UUID
-    account_token: str = field(repr=False)
-    last4: str
-
-
-def payable_card(*, resident_id: uuid.UUID, card_id: uuid.UUID) -> PayableCard:
-    """Return the resident's bank card as one pays from it, in one statement.
-
-    In a transaction the card's row is locked for sharing: it cannot be frozen or unbound before the
-    commit. Raises NotFound for another's card or one of another type, and CardNotUsable with the
-    member `reason` ("card.frozen", or "card." and the state).
-    """
-    card = queries.bank_card_of(resident_id=resident_id, card_id=card_id)
-    if card is None:
-        raise NotFound
-    if card.state != "active":
-        raise CardNotUsable(reason=f"card.{card.state}")
-    if card.is_frozen:
-        raise CardNotUsable(reason=standing.FROZEN)
-    return PayableCard(
-        card_id=card.id,
-        bank_organisation_id=card.bank_organisation_id,
-        account_token=card.token,
-        last4=card.last4,
-    )
 
 
 def issuers_of(*, card_type: str) -> QuerySet[Issuer]:
@@ -339,14 +300,22 @@ def _take(kind: CardType, by: Issuer, issued: Issued, *, caller: Caller, at: dat
     free = [account.id for account in accounts if account.id not in taken]
     if not free:
         raise TooManyCards
-    return write_card(
+    expired = queries.lock_expired(accounts)
+    named = number_hash(kind.code, issued.name)
+    before = {card.account_id for card in expired if bytes(card.number_hash) == named}
+    account_id = min(free, key=lambda each: each not in before)  # where this card has been before
+    card = write_card(
         issued,
         issuer_id=by.id,
-        account_id=free[0],
+        account_id=account_id,
         card_type=kind.code,
         actor=caller.scope,
         at=at,
     )
+    for former in expired:
+        if former.account_id == account_id:
+            freezes.hand_on(former, card, at=at)
+    return card
 
 
 def _holder(resident_id: uuid.UUID) -> Holder:

@@ -3,7 +3,8 @@
 import uuid
 from datetime import datetime
 
-from payments import ledger
+from identity.residents import AccountSuspended
+from payments import ledger, queries
 from payments.ledger import Leg
 from payments.models import Bank
 from vpass.common import outbox
@@ -19,6 +20,15 @@ def bank_account(bank: Bank) -> int:
 def resident_account(resident_id: uuid.UUID) -> int:
     """The ledger account of a resident's wallet; it never falls below zero."""
     return ledger.open_account(kind="resident", owner=str(resident_id), floor_fen=0)
+
+
+def refuse_suspended(resident_id: uuid.UUID) -> None:
+    """Return when a resident may move money; nobody suspends them before we commit.
+
+    Raises AccountSuspended.
+    """
+    if queries.lock_resident(resident_id) != "active":
+        raise AccountSuspended
 
 
 def credit_wallet(

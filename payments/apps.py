@@ -12,11 +12,13 @@ class PaymentsConfig(AppConfig):
     name = "payments"
 
     def ready(self) -> None:
+        from cards import obligations
         from payments import accounts, charges, debits, fares, figures, payouts, refunds
         from payments.settlement import payouts as settlement
         from payments.settlement import windows
 
         contributions.register(QUESTION, "payments", figures.figures)
+        contributions.register(obligations.QUESTION, "payments", debits.open_on_card)
         outbox.subscribe(
             payouts.PAYOUT_PREPARED, "payments.bank", payouts.send_prepared, calls_out=True
         )
@@ -25,13 +27,13 @@ class PaymentsConfig(AppConfig):
         )
         outbox.subscribe(payouts.PAYOUT_CHANGED, "payments.settlement", settlement.follow_payout)
         outbox.subscribe(fares.TAP_RECORDED, "payments.fares", fares.charge_fare)
+        # Many transactions each: outside of the one that marks the delivery.
         for name, collect in (
             (accounts.WALLET_CREDITED, charges.collect_on_credit),
             (refunds.ORDER_REFUNDED, charges.collect_on_refund),
             (payouts.PAYOUT_CHANGED, charges.collect_on_payout),
         ):
-            outbox.subscribe(name, "payments.charges", collect)
-        # Many transactions each: outside of the one that marks the delivery.
+            outbox.subscribe(name, "payments.charges", collect, calls_out=True)
         outbox.subscribe(
             windows.WINDOW_CLOSED, "payments.settlement", settlement.settle_on, calls_out=True
         )

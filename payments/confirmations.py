@@ -80,7 +80,7 @@ def decline_order(
 
 
 def _pay(order: Order, parties: Parties, *, actor: str, at: datetime) -> None:
-    card = sources.card_to_pay(resident_id=order.payer_id, card_id=parties.card_id)
+    card = sources.card_to_pay(resident_id=order.payer_id, card_id=parties.card_id, at=at)
     if card is not None:
         for to_state in ("authorised", "capturing"):
             history.change_order(order, to_state, actor=actor, at=at)

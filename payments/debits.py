@@ -10,7 +10,8 @@ import uuid
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from cards.wallet import PayableCard
+from cards import paying
+from cards.paying import PayableCard
 from payments import accounts, history, queries, states
 from payments.banks import BankStanding, DebitOrder, PartnerBank
 from payments.captures import capture_order
@@ -25,6 +26,7 @@ from vpass.common.outbox import Event
 DEBIT_PREPARED = "payments.debit_prepared"
 
 NEVER_ARRIVED = "debit.never_arrived"  # why an order is reversed of which the bank never heard
+OPEN = "card.debit_open"  # what is still to be settled on a card
 # Somebody stands at the till: after that a payment is not ordered any more, only asked about.
 PAY_WITHIN = timedelta(minutes=2)
 
@@ -72,8 +74,9 @@ class DebitPursuit(Pursuit[Debit]):
         return bank.inquire_debit(work.id, at=at)
 
     def is_too_late(self, work: Debit, *, at: datetime) -> bool:
-        """See Pursuit: a payment, after PAY_WITHIN."""
-        return work.purpose == Debit.Purpose.PAYMENT and at >= work.created_at + PAY_WITHIN
+        """See Pursuit: a payment, after PAY_WITHIN; any debit of a card that is not good now."""
+        is_over = work.purpose == Debit.Purpose.PAYMENT and at >= work.created_at + PAY_WITHIN
+        return is_over or not paying.is_good_to_debit(card_id=work.card_id, at=at)
 
     def follow(self, work: Debit, *, booked_at: datetime | None, actor: str, at: datetime) -> None:
         """See Pursuit."""
@@ -145,6 +148,12 @@ def pursue(*, debit_id: uuid.UUID, at: datetime) -> None:
     PURSUIT.pursue(work_id=debit_id, at=at)
 
 
+def open_on_card(*, card_id: uuid.UUID) -> list[str]:
+    """What payments answer to cards.obligations.QUESTION: a debit whose end is not known."""
+    is_open = Debit.objects.filter(card_id=card_id).exclude(state__in=states.DEBIT.final).exists()
+    return [OPEN] if is_open else []
+
+
 def take_notice(
     *,
     caller: Caller,
@@ -183,10 +192,10 @@ def _carry_on(
     if debit.state == "booked":
         history.change_order(order, to_state, captured_fen=order.amount_fen, actor=actor, at=at)
         from_bank = accounts.bank_account(debit.bank)
-        wallet = parties.payer_account or accounts.resident_account(order.payer_id)
+        payer_account = parties.payer_account or accounts.resident_account(order.payer_id)
         capture_order(
             order,
-            replace(parties, payer_account=wallet),
+            replace(parties, payer_account=payer_account),
             from_bank=from_bank,
             event_at=booked_at,
             at=at,

@@ -24,7 +24,10 @@ UNION ALL
 SELECT 'windows', 0, count(*), 0 FROM payments_window
     WHERE state IN ('closing', 'netted', 'approved', 'filed', 'sent', 'part_rejected', 'exception')
 UNION ALL
-SELECT 'unknown', 0, count(*), 0 FROM payments_payout
+SELECT 'payouts', 0, count(*), 0 FROM payments_payout
+    WHERE state = 'unknown' AND next_inquiry_at IS NOT NULL
+UNION ALL
+SELECT 'debits', 0, count(*), 0 FROM payments_debit
     WHERE state = 'unknown' AND next_inquiry_at IS NOT NULL
 """
 
@@ -46,7 +49,8 @@ def figures(*, at: datetime) -> Sequence[Figure]:
     return [
         waiting("confirming", "待居民确认", "Waiting for confirmation", of="confirming"),
         waiting("windows_unsettled", "未结清的窗口", "Unsettled windows", of="windows"),
-        waiting("payouts_unknown", "结果未知的付款", "Payouts not known of", of="unknown"),
+        waiting("payouts_unknown", "结果未知的付款", "Payouts not known of", of="payouts"),
+        waiting("debits_unknown", "结果未知的扣款", "Debits not known of", of="debits"),
         Figure("payments", "付款笔数", "Payments", sum(paid), "count", "today", paid),
         Figure("payments_fen", "付款金额", "Amount paid", sum(fen), "fen", "today", fen),
         Figure("refunds", "退款笔数", "Refunds", refunds, "count", "today"),

@@ -10,7 +10,7 @@ from django.db import IntegrityError
 from django.db.models import Prefetch, QuerySet
 
 from payments import payouts
-from payments.accounts import credit_wallet, resident_account
+from payments.accounts import credit_wallet, refuse_suspended, resident_account
 from payments.models import Bank, CreditNotice, FundingSource, Payout, PayoutChange, TopUpNumber
 from payments.payouts import Destination, Payee
 from vpass.common import clock, ids
@@ -109,11 +109,13 @@ def withdraw(
     """Send money of the caller's wallet to a bank account from which money has come before.
 
     Without `source_id` it goes to the newest one. The amount is held now and leaves the wallet when
-    the bank has booked it. Raises SourceUnknown, ledger.InsufficientFunds, and what `once` raises.
+    the bank has booked it. Raises AccountSuspended, SourceUnknown, ledger.InsufficientFunds, and
+    what `once` raises.
     """
     resident_id = required(caller.resident_id)
     with once(idempotency_key, at=at) as claim:
         if claim.answer is None:
+            refuse_suspended(resident_id)
             source = _source(resident_id, source_id)
             payout = payouts.prepare(
                 payee=Payee(account=resident_account(resident_id), resident_id=resident_id),

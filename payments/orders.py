@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 
-from cards.wallet import CardNotUsable
+from cards.paying import CardNotUsable
 from identity import codes
 from payments import debits, history, queries, sources
 from payments.captures import capture_order
@@ -295,7 +295,7 @@ def _decide(
         order.state, order.confirm_by = "confirming", at + CONFIRM_WITHIN
         return None, {}
     try:
-        card = sources.card_to_pay(resident_id=order.payer_id, card_id=parties.card_id)
+        card = sources.card_to_pay(resident_id=order.payer_id, card_id=parties.card_id, at=at)
     except CardNotUsable as error:
         order.state, order.reason = "failed", error.members["reason"]
         return None, {"refusal": error.code, "reason": error.members["reason"]}

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
 
+from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection, transaction
 from prometheus_client import Counter
 
@@ -89,9 +90,18 @@ class Pursuit(ABC, Generic[Work]):
             work_id = self._take_due(at=at)
             if work_id is None:
                 break
-            self.pursue(work_id=work_id, at=at)
+            self._pursue_taken(work_id, at=at)
             pursued += 1
         return pursued
+
+    def _pursue_taken(self, work_id: uuid.UUID, *, at: datetime) -> None:
+        """Pursue what the sweep has taken; when that fails, it is taken again after `TAKEN_FOR`."""
+        try:
+            self.pursue(work_id=work_id, at=at)
+        except SoftTimeLimitExceeded:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever is wrong with one, the others go on
+            log.error(f"{self.table.name}_pursuit_failed", reason=type(error).__name__)
 
     def pursue(self, *, work_id: uuid.UUID, at: datetime) -> None:
         """Take the next step at the bank: order it, or ask how it stands.

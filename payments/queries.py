@@ -27,6 +27,9 @@ WHERE m.organisation_id = %(organisation)s
 FOR SHARE OF m, r
 """
 
+# The same for a resident alone.
+_LOCK_RESIDENT = "SELECT state FROM identity_resident WHERE id = %s FOR SHARE"
+
 _LOCK_ORDER = """
 SELECT o.*, m.state AS merchant_state, r.state AS payer_state,
     m.organisation_id AS organisation_id, ma.id AS merchant_account, ra.id AS payer_account,
@@ -113,6 +116,19 @@ WHERE COALESCE(told.paid, 0) <> COALESCE(line.gross_fen, 0)
 # Whoever charges a payer or collects from one waits for the other; the number is this lock's own.
 _LOCK_CHARGES = "SELECT pg_advisory_xact_lock(22097, hashtext(%s))"
 
+# Whoever owes something that could be paid now: both parties active, and the money there.
+_PAYERS_TO_COLLECT_FROM = """
+SELECT DISTINCT c.payer_id
+FROM payments_charge c
+    JOIN payments_merchant m ON m.id = c.merchant_id AND m.state = 'active'
+    JOIN identity_resident r ON r.id = c.payer_id AND r.state = 'active'
+    JOIN payments_account a ON a.kind = 'resident' AND a.currency = 'CNY' AND a.owner = r.id::text
+WHERE c.state = 'due' AND c.amount_fen <= (
+    SELECT sum(b.posted_fen - b.held_fen - COALESCE(b.floor_fen, 0))
+    FROM payments_balance b WHERE b.account_id = a.id)
+LIMIT %s
+"""
+
 # A posting as the owner of one of its accounts reads it: what `postings_of` gives.
 AccountLine: TypeAlias = Posting
 
@@ -150,6 +166,13 @@ def lock_parties(*, organisation_id: uuid.UUID, payer_id: uuid.UUID) -> Parties 
     return None if row is None else Parties(*row)
 
 
+def lock_resident(resident_id: uuid.UUID) -> str:
+    """Return the state of a resident, who cannot be suspended before we commit."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK_RESIDENT, [resident_id])
+        return str(cursor.fetchone()[0])
+
+
 def lock_order(order_id: uuid.UUID) -> LockedOrder | None:
     """Return an order with its parties, all locked as a change of the order needs them."""
     found = list(Order.objects.raw(_LOCK_ORDER, {"order": order_id}))
@@ -171,6 +194,13 @@ def lock_charges(payer_id: uuid.UUID) -> None:
     """Let nobody else charge this payer, or collect from them, before we commit."""
     with connection.cursor() as cursor:
         cursor.execute(_LOCK_CHARGES, [str(payer_id)])
+
+
+def payers_to_collect_from(*, limit: int) -> list[uuid.UUID]:
+    """Return residents who owe a charge that could be paid now."""
+    with connection.cursor() as cursor:
+        cursor.execute(_PAYERS_TO_COLLECT_FROM, [limit])
+        return [row[0] for row in cursor.fetchall()]
 
 
 def refund_of(*, order_id: uuid.UUID, reference: str) -> Refund | None:

@@ -4,7 +4,7 @@ import uuid
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from payments import history, ledger, queries
+from payments import accounts, history, ledger, queries
 from payments.ledger import InsufficientFunds, Leg
 from payments.merchants import MerchantSuspended
 from payments.models import Order, Refund
@@ -113,13 +113,15 @@ def _refund(
     refund_id = history.write_refund(
         order, amount_fen=amount_fen, reference=reference, actor=actor, at=at
     )
-    if refund_id is None or parties.payer_account is None or parties.merchant_account is None:
+    if refund_id is None or parties.merchant_account is None:
         raise RuntimeError("a captured order is refunded under its lock only")
+    # Who waited for the capture has read the parties as they were before it.
+    payer_account = parties.payer_account or accounts.resident_account(order.payer_id)
     ledger.post(
         kind="refund",
         caller=f"order:{order.id}",
         key=str(refund_id),
-        legs=[Leg(parties.merchant_account, parties.payer_account, amount_fen)],
+        legs=[Leg(parties.merchant_account, payer_account, amount_fen)],
         order_id=order.id,
         event_at=at,
         at=at,

@@ -6,8 +6,9 @@ from datetime import datetime
 
 from django.db import connection, transaction
 
-from cards import wallet
-from cards.wallet import CardNotUsable, PayableCard
+from cards import paying
+from cards.paying import CardNotUsable, PayableCard
+from payments import accounts
 from payments.models import Bank, PaymentSource
 from vpass.common.errors import Conflict, NotFound
 
@@ -47,15 +48,17 @@ class BankCard:
 
 
 def source_of(*, resident_id: uuid.UUID) -> Source:
-    """Return what the resident pays with; the balance until something else was chosen."""
-    found = PaymentSource.objects.select_related("card").filter(resident_id=resident_id).first()
+    """Return what the resident pays with; the balance until something else was chosen.
+
+    A replaced card is followed by its successor, as in paying.
+    """
+    found = PaymentSource.objects.filter(resident_id=resident_id).first()
     if found is None:
         return Source(card_id=None, last4=None, version=0)
-    return Source(
-        card_id=found.card_id,
-        last4=None if found.card is None else found.card.last4,
-        version=found.version,
-    )
+    if found.card_id is None:
+        return Source(card_id=None, last4=None, version=found.version)
+    card = paying.card_in_place_of(card_id=found.card_id)
+    return Source(card_id=card.id, last4=card.last4, version=found.version)
 
 
 def choose_source(
@@ -64,12 +67,14 @@ def choose_source(
     """Pay with this card from now on, or with the balance, in place of the choice `version`.
 
     The same again, as after a lost answer, changes nothing and is answered alike; a late one never
-    undoes a newer choice. Raises NotFound for another's card, CardNotUsable, SourceChanged.
+    undoes a newer choice. Raises AccountSuspended, NotFound for another's card, CardNotUsable,
+    SourceChanged.
     """
     with transaction.atomic():
+        accounts.refuse_suspended(resident_id)
         last4 = None
         if card_id is not None:
-            last4 = bank_card(resident_id=resident_id, card_id=card_id).card.last4
+            last4 = bank_card(resident_id=resident_id, card_id=card_id, at=at).card.last4
         with connection.cursor() as cursor:
             cursor.execute(_CHOOSE, {"resident": resident_id, "card": card_id, "seen": version})
             is_chosen = cursor.fetchone() is not None
@@ -79,26 +84,33 @@ def choose_source(
     return Source(card_id=card_id, last4=last4, version=version + 1)
 
 
-def bank_card(*, resident_id: uuid.UUID, card_id: uuid.UUID) -> BankCard:
+def bank_card(*, resident_id: uuid.UUID, card_id: uuid.UUID, at: datetime) -> BankCard:
     """Return a resident's card for a debit; in a transaction it cannot be frozen before we commit.
 
     Raises NotFound for another's card, and CardNotUsable, also when its bank is no partner of ours.
     """
-    card = wallet.payable_card(resident_id=resident_id, card_id=card_id)
+    card = paying.payable_card(resident_id=resident_id, card_id=card_id, at=at)
     bank = Bank.objects.filter(organisation_id=card.bank_organisation_id).first()
     if bank is None:
         raise CardNotUsable(reason="card.bank_unknown")
     return BankCard(card=card, bank=bank)
 
 
-def card_to_pay(*, resident_id: uuid.UUID, card_id: uuid.UUID | None) -> BankCard | None:
-    """Return the chosen card, as `bank_card` does; None: the balance pays.
+def card_to_pay(
+    *, resident_id: uuid.UUID, card_id: uuid.UUID | None, at: datetime
+) -> BankCard | None:
+    """Return the chosen card, or its successor, as `bank_card` does; None: the balance pays.
 
     Raises CardNotUsable, also for a card that is gone.
     """
     if card_id is None:
         return None
     try:
-        return bank_card(resident_id=resident_id, card_id=card_id)
+        return bank_card(resident_id=resident_id, card_id=card_id, at=at)
     except NotFound as error:
         raise CardNotUsable(reason="card.unknown") from error
+    except CardNotUsable as error:
+        if error.members["reason"] != "card.replaced":
+            raise
+    successor = paying.card_in_place_of(card_id=card_id)
+    return card_to_pay(resident_id=resident_id, card_id=successor.id, at=at)

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from payments import debits, ledger, orders, payouts, proof, proposals
+from payments import charges, debits, ledger, orders, payouts, proof, proposals
 from payments.settlement import payouts as settlement
 from payments.settlement import windows
 from vpass.common import clock
@@ -38,6 +38,12 @@ def expire_proposals() -> None:
 def expire_due_orders() -> None:
     """End the payments that nobody confirmed in time."""
     orders.expire_due_orders(at=clock.now())
+
+
+@shared_task
+def collect_charges() -> None:
+    """Collect what is due and could be paid by now."""
+    charges.collect_due(at=clock.now())
 
 
 @shared_task

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.db.models import Prefetch, QuerySet
 
-from payments import debits, sources
+from payments import accounts, debits, sources
 from payments.models import Debit, DebitChange
 from vpass.common.callers import Caller, required
 from vpass.common.errors import NotFound
@@ -35,13 +35,14 @@ def top_up(
 ) -> TopUpBegun:
     """Take money from the caller's own bank card into the wallet, once the bank has booked it.
 
-    `amount_fen` is 1 to MAX_TOP_UP_FEN. Raises NotFound for another's card,
-    cards.wallet.CardNotUsable, and what `once` raises.
+    `amount_fen` is 1 to MAX_TOP_UP_FEN. Raises NotFound for another's card, AccountSuspended,
+    cards.paying.CardNotUsable, and what `once` raises.
     """
     resident_id = required(caller.resident_id)
     with once(idempotency_key, at=at) as claim:
         if claim.answer is None:
-            source = sources.bank_card(resident_id=resident_id, card_id=card_id)
+            accounts.refuse_suspended(resident_id)
+            source = sources.bank_card(resident_id=resident_id, card_id=card_id, at=at)
             debit = debits.prepare(
                 card=source.card,
                 bank=source.bank,

@@ -71,7 +71,9 @@ class CardInWallet(StrictSerializer):
     card_type = serializers.CharField()
     name = CardWords()
     issuer = CardIssuerShown()
-    last4 = serializers.CharField()
+    last4 = serializers.CharField(
+        help_text="The end of the card's number; empty for an ID card, whose number is personal."
+    )
     facts = serializers.DictField(
         child=serializers.CharField(), help_text="What the type shows beside: brand, concession …"
     )

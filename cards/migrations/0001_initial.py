@@ -134,6 +134,10 @@ class Migration(migrations.Migration):
             model_name='card',
             index=models.Index(fields=['account', '-id'], name='card_of_account'),
         ),
+        migrations.AddIndex(
+            model_name='card',
+            index=models.Index(fields=['number_hash', '-id'], name='card_by_number'),
+        ),
         migrations.AddConstraint(
             model_name='card',
             constraint=models.CheckConstraint(condition=models.Q(('state__in', ['active', 'expired', 'lost', 'pending', 'replaced', 'unbound'])), name='card_state'),

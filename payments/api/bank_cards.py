@@ -7,7 +7,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from cards import wallet
+from cards import paying
+from identity import residents
 from payments import sources, top_ups
 from payments.api import bank_examples as examples
 from payments.models import Debit
@@ -80,7 +81,7 @@ class TopUps(Endpoint):
         request=TopUpRequest,
         answers={201: TopUpStarted},
         idempotent=True,
-        problems=[NotFound, wallet.CardNotUsable],
+        problems=[residents.AccountSuspended, NotFound, paying.CardNotUsable],
         examples=examples.TOP_UP,
     )
     def post(self, request: Request) -> Response:
@@ -129,7 +130,12 @@ class PaymentSources(Endpoint):
     @describes(
         request=PaymentSourceChoice,
         answers={200: PaymentSourceShown},
-        problems=[NotFound, wallet.CardNotUsable, sources.SourceChanged],
+        problems=[
+            residents.AccountSuspended,
+            NotFound,
+            paying.CardNotUsable,
+            sources.SourceChanged,
+        ],
         examples=examples.CHOOSE_SOURCE,
     )
     def put(self, request: Request) -> Response:

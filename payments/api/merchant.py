@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from cards import wallet
+from cards import paying
 from identity import codes, organisations
 from identity.models import Organisation, Terminal
 from payments import ledger, merchants, orders, refunds, statements
@@ -163,7 +163,7 @@ class MerchantPayments(Endpoint):
         problems=[
             *codes.REFUSALS.values(),
             ledger.InsufficientFunds,
-            wallet.CardNotUsable,
+            paying.CardNotUsable,
             merchants.MerchantSuspended,
             orders.OrderReferenceTaken,
             NotAllowed,

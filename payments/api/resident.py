@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from cards import wallet
+from cards import paying
 from identity import residents
 from payments import confirmations, ledger, merchants, orders, statements
 from payments.api import examples
@@ -148,7 +148,7 @@ class Confirmations(Endpoint):
             residents.AccountSuspended,
             merchants.MerchantSuspended,
             ledger.InsufficientFunds,
-            wallet.CardNotUsable,
+            paying.CardNotUsable,
         ],
         examples=examples.CONFIRMATION,
     )

@@ -7,6 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from identity import residents
 from payments import funding, ledger
 from payments.api import bank_examples as examples
 from payments.models import FundingSource, Payout
@@ -73,7 +74,7 @@ class Withdrawals(Endpoint):
         request=WithdrawalRequest,
         answers={201: WithdrawalStarted},
         idempotent=True,
-        problems=[funding.SourceUnknown, ledger.InsufficientFunds],
+        problems=[residents.AccountSuspended, funding.SourceUnknown, ledger.InsufficientFunds],
         examples=examples.WITHDRAW,
     )
     def post(self, request: Request) -> Response:

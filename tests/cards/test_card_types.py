@@ -42,7 +42,7 @@ def test_type__its_example__is_read_as_it_says(kind: CardType):
 
     assert told == dict(kind.example.fields)
     assert dict(issued.facts) == dict(kind.example.facts)
-    assert re.fullmatch(r"[0-9]{3}[0-9X]", issued.last4)
+    assert re.fullmatch(r"[0-9]{4}" if kind.code != "id" else "", issued.last4)
     assert issued.name.endswith(issued.last4)
 
 

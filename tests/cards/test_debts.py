@@ -1,14 +1,18 @@
 """An unpaid fare stops the account until it is paid, whatever order the news comes in."""
 
+import threading
 import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import datetime
 from itertools import permutations
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connections, transaction
 
-from cards import debts, obligations, wallet
+from cards import debts, history, obligations, wallet
+from cards.card_type import Issued
 from cards.models import Card, Debt, Issuer, Tap
 from tests import city, wallets
 from vpass.common import outbox
@@ -63,7 +67,10 @@ def test_due__card_stopped_until_it_is_paid(
 
 @pytest.mark.parametrize(
     "order",
-    sorted({*permutations([debts.CHARGE_DUE, debts.CHARGE_PAID, debts.CHARGE_DUE])}),
+    sorted(
+        {*permutations([debts.CHARGE_DUE, debts.CHARGE_PAID, debts.CHARGE_DUE])}
+        | {*permutations([debts.CHARGE_DUE, debts.CHARGE_CANCELLED, debts.CHARGE_DUE])}
+    ),
     ids=str,
 )
 def test_events__any_order_and_twice__paid_in_the_end(
@@ -74,6 +81,57 @@ def test_events__any_order_and_twice__paid_in_the_end(
 
     assert fault(phone, card, at=at) is None
     assert Debt.objects.count() == 1
+
+
+def test_due__card_is_being_replaced__the_successors_epoch_is_raised(
+    tap: Tap, card: Card, issuer: Issuer, at: datetime
+):
+    is_replaced, may_commit = threading.Event(), threading.Event()
+    told = {"charge": str(CHARGE), "reference": f"tap:{tap.id}", "amount_fen": 200}
+
+    def replacing() -> None:
+        with transaction.atomic():
+            locked = Card.objects.select_for_update(no_key=True).get(id=card.id)
+            history.change_card(locked, "replaced", actor="test", at=at)
+            issued = Issued(number="37070020017", last4="0017", facts={"concession": "none"})
+            wallet.write_card(
+                issued,
+                issuer_id=issuer.id,
+                account_id=card.account_id,
+                card_type="bus",
+                actor="test",
+                predecessor=locked,
+                at=at,
+            )
+            is_replaced.set()
+            may_commit.wait(5)
+
+    def owing() -> None:
+        with transaction.atomic():
+            event = outbox.Event(
+                id=CHARGE, name=debts.CHARGE_DUE, payload=told, published_at=at, attempt=1
+            )
+            debts.follow_charge(event)
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(closing(replacing))
+        assert is_replaced.wait(5)
+        second = pool.submit(closing(owing))
+        assert not wait([second], timeout=0.3).done  # it waits for the replacement
+        may_commit.set()
+        first.result(5), second.result(5)
+
+    assert Card.objects.get(predecessor=card).epoch == 2
+
+
+def closing(work: Callable[[], None]) -> Callable[[], None]:
+    def run() -> None:
+        try:
+            work()
+        finally:
+            connections.close_all()
+
+    return run
 
 
 def test_events__of_something_else__not_ours(tap: Tap, at: datetime):

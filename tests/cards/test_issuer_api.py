@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from cards.models import Card, Freeze, Issuer
 from tests import city, wallets
@@ -138,3 +139,27 @@ def test_anything__of_another_issuers_card_or_no_issuer__refused_and_nothing_cha
     )
     assert city.problem(stranger.tell(what, **members)) == (403, "caller.not_allowed")
     assert Card.objects.get().epoch == 1
+
+
+def test_freeze__before_the_card_is_known__repeated_under_its_key_until_it_is(
+    system: wallets.IssuerSystem, issuer: Issuer, phone: city.Phone, at: datetime
+):
+    key = city.new_key()
+    unknown = system.tell("freezes", reason="stolen", key=key)
+    wallets.give_card(phone, issuer, at=at)
+    known = system.tell("freezes", reason="stolen", key=key)
+
+    assert city.problem(unknown) == (404, "object.not_found")
+    assert (known.status_code, known.json()) == (200, standing(is_frozen=True))
+
+
+def test_card_of_an_issuer__found_by_its_index(db: None):
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute(
+            "EXPLAIN SELECT FROM cards_card WHERE number_hash = '\\x00'"
+            " AND card_type = 'bus' AND state NOT IN ('replaced', 'unbound') ORDER BY id DESC"
+        )
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+
+    assert "Index Scan using card_by_number" in plan

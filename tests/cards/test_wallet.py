@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import transaction
 
 from cards import freezes, obligations, queries, wallet
 from cards.issuers import Answer, IssuerUnavailable
@@ -349,11 +350,11 @@ def test_freeze__same_request_again__one_freeze(phone: city.Phone, card: Card, a
 
 def test_change__each_one__raises_the_epoch(phone: city.Phone, card: Card, at: datetime):
     epochs = []
-    for what in (wallet.freeze_card, wallet.lift_card, wallet.report_lost, wallet.unbind_card):
+    for what in (wallet.freeze_card, wallet.lift_card, wallet.report_lost):
         change(what, phone, card, at=at)
         epochs.append(Card.objects.get(id=card.id).epoch)
 
-    assert epochs == [2, 3, 4, 5]
+    assert epochs == [2, 3, 4]
 
 
 @pytest.mark.parametrize(
@@ -395,6 +396,75 @@ def test_lost__then_no_way_back_but_the_issuers(phone: city.Phone, card: Card, a
         change(wallet.report_lost, phone, card, at=at)
 
 
+@pytest.mark.parametrize("source", ["issuer", "police", "risk"])
+def test_unbind__stopped_by_somebody_else__refused(
+    phone: city.Phone, card: Card, at: datetime, source: str
+):
+    wallets.stop(card, source, at=at)
+
+    with pytest.raises(obligations.CardObliged) as refused:
+        change(wallet.unbind_card, phone, card, at=at)
+
+    assert refused.value.members == {"obligations": ["card.stopped"]}
+    assert Card.objects.get().state == "active"
+
+
+def test_unbind__lost__refused(phone: city.Phone, card: Card, at: datetime):
+    change(wallet.report_lost, phone, card, at=at)
+
+    with pytest.raises(obligations.CardObliged) as refused:
+        change(wallet.unbind_card, phone, card, at=at)
+
+    assert refused.value.members == {"obligations": ["card.stopped"]}
+    assert Card.objects.get().state == "lost"
+
+
+def test_unbind__stopped_by_its_holder__gone(phone: city.Phone, card: Card, at: datetime):
+    wallets.stop(card, "holder", at=at)
+
+    assert change(wallet.unbind_card, phone, card, at=at) == "unbound"
+
+
+def test_bind__after_expiry_under_a_stop__the_stop_is_handed_on(
+    phone: city.Phone, card: Card, stub: wallets.StubIssuer, at: datetime
+):
+    wallets.stop(card, "police", at=at)
+    Card.objects.update(state="expired")
+
+    shown = wallets.bind(phone, stub, at=at)
+
+    assert (shown.state, shown.fault) == ("active", "card.frozen")
+    assert [stop["source"] for stop in shown.stops] == ["police"]
+    assert Freeze.objects.get(lifted_at=None).card_id == uuid.UUID(shown.id)
+
+
+def test_bind__bank_card_again_after_expiry__its_own_stop_and_not_the_other_cards(
+    phone: city.Phone, bank: Issuer, stub: wallets.StubIssuer, at: datetime
+):
+    first, second = "6217000000001001", "6217000000001002"
+    for number in (first, second):
+        wallets.bind(phone, stub, "bank", card_number=number, at=at)
+    for source, last4 in (("risk", "1001"), ("police", "1002")):
+        wallets.stop(Card.objects.get(last4=last4), source, at=at)
+    Card.objects.update(state="expired")
+
+    shown = wallets.bind(phone, stub, "bank", card_number=second, at=at)
+
+    assert [stop["source"] for stop in shown.stops] == ["police"]
+
+
+def test_lift__asked_before_the_stop_it_waited_for__lifted(
+    phone: city.Phone, card: Card, at: datetime
+):
+    wallets.stop(card, "holder", at=at)
+
+    with transaction.atomic():
+        freezes.lift(card, source="holder", at=at - timedelta(milliseconds=5))
+
+    stop = Freeze.objects.get()
+    assert stop.lifted_at == stop.since
+
+
 def test_unbind__something_open_on_an_upper_floor__refused_with_the_reason(
     phone: city.Phone, card: Card, at: datetime, monkeypatch: pytest.MonkeyPatch
 ):
@@ -413,64 +483,6 @@ def test_unbind__something_open_on_an_upper_floor__refused_with_the_reason(
     assert caught.value.members == {"obligations": ["library.loan_open"]}
     assert asked == [card.id]
     assert Card.objects.get(id=card.id).state == "active"
-
-
-# Paying from a card
-
-
-@pytest.fixture
-def bank_card(bank: Issuer, phone: city.Phone, at: datetime) -> Card:
-    return wallets.give_card(phone, bank, card_type="bank", number="621700000000000002", at=at)
-
-
-def test_payable__good_bank_card__bank_and_token_in_one_statement(
-    bank: Issuer, bank_card: Card, phone: city.Phone
-):
-    with statements() as sent:
-        found = wallet.payable_card(resident_id=wallets.resident_of(phone), card_id=bank_card.id)
-
-    assert len(sent) == 1
-    assert found == wallet.PayableCard(
-        card_id=bank_card.id,
-        bank_organisation_id=bank.organisation_id,
-        account_token="tok_7Qm2xV9dKc4hZs6b_0002",
-        last4="0002",
-    )
-    assert "tok_" not in repr(found)
-
-
-@pytest.mark.parametrize("state", ["pending", "lost", "expired", "replaced", "unbound"])
-def test_payable__not_active__refused_with_the_reason(
-    bank_card: Card, phone: city.Phone, state: str
-):
-    Card.objects.filter(id=bank_card.id).update(state=state)
-
-    with pytest.raises(wallet.CardNotUsable) as caught:
-        wallet.payable_card(resident_id=wallets.resident_of(phone), card_id=bank_card.id)
-
-    assert caught.value.members == {"reason": f"card.{state}"}
-
-
-@pytest.mark.parametrize("source", Freeze.Source.values)
-def test_payable__frozen_by_whomever__refused(
-    bank_card: Card, phone: city.Phone, at: datetime, source: str
-):
-    wallets.stop(bank_card, source, at=at)
-
-    with pytest.raises(wallet.CardNotUsable) as caught:
-        wallet.payable_card(resident_id=wallets.resident_of(phone), card_id=bank_card.id)
-
-    assert caught.value.members == {"reason": "card.frozen"}
-
-
-def test_payable__anothers_none_or_no_bank_card__not_found(
-    bank_card: Card, card: Card, phone: city.Phone, at: datetime
-):
-    stranger = city.make_phone(1, at=at)
-
-    for owner, card_id in ((stranger, bank_card.id), (phone, NOBODY), (phone, card.id)):
-        with pytest.raises(NotFound):
-            wallet.payable_card(resident_id=wallets.resident_of(owner), card_id=card_id)
 
 
 def test_accounts__made_once__and_locked(phone: city.Phone, transactional_db: None):

@@ -6,9 +6,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import transaction
 
+from cards import wallet
+from cards.card_type import Issued
 from cards.models import Card
-from cards.wallet import CardNotUsable
+from cards.paying import CardNotUsable
 from payments import accounts, debits, merchants, proof, sources, statements
 from payments.banks import BankAnswerLost, BankNotAsked, BankStanding
 from payments.captures import ORDER_CAPTURED
@@ -290,6 +293,35 @@ def test_pay__card_frozen_since__failed_with_the_reason_and_no_debit(
     assert refused.value.members == {"payment_id": str(order.id), "reason": "card.frozen"}
     assert (order.state, order.reason) == ("failed", "card.frozen")
     assert (Debit.objects.count(), balance_fen(buyer.phone)) == (0, FULL_FEN)
+
+
+def test_pay__chosen_card_replaced_twice__the_living_one_pays(
+    shop: Shop, buyer: Buyer, grant: city.HeldGrant, at: datetime
+):
+    living = replaced(replaced(buyer.card, "7001", at=at), "7002", at=at)
+
+    shown = shop.pay(grant.code(at), at=at)
+
+    debit = Debit.objects.get(order_id=shown.id)
+    assert (debit.card_id, debit.account_token) == (living.id, living.token)
+    chosen = sources.source_of(resident_id=resident_of(buyer.phone))
+    assert chosen == sources.Source(card_id=living.id, last4="7002", version=1)
+
+
+def replaced(card: Card, last4: str, *, at: datetime) -> Card:
+    """The card's successor, as its issuer has told."""
+    issued = Issued(token=f"tok_of_successor_{last4}", last4=last4, facts={"brand": "UnionPay"})
+    with transaction.atomic():
+        Card.objects.filter(id=card.id).update(state="replaced")
+        return wallet.write_card(
+            issued,
+            issuer_id=card.issuer_id,
+            account_id=card.account_id,
+            card_type="bank",
+            actor="test",
+            predecessor=card,
+            at=at,
+        )
 
 
 def test_confirm__card_frozen_meanwhile__refused_then_paid_from_the_balance(

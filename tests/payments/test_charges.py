@@ -15,6 +15,7 @@ from payments.models import Charge, ChargeChange, Order, OrderChange, Transactio
 from payments.settlement import netting, windows
 from tests import banking, city
 from tests.shop import Shop, balance_fen, fill, open_shop, resident_of
+from tests.statements import statements
 from vpass.common import clock, outbox
 from vpass.common.errors import NotFound
 from vpass.common.models import OutboxDelivery
@@ -216,6 +217,33 @@ def test_collect__delivered_twice__paid_once(shop: Shop, phone: city.Phone, at: 
     assert charges.collect(payer_id=resident_of(phone), at=at) == 1
     assert charges.collect(payer_id=resident_of(phone), at=at) == 0
     assert (balance_fen(phone), shop.balance_fen) == (4_400, 600)
+
+
+@pytest.mark.parametrize("who", ["merchant", "payer"])
+def test_sweep__somebody_was_suspended__collected_once_they_are_lifted(
+    shop: Shop, payer: city.Phone, at: datetime, who: str
+):
+    if who == "merchant":
+        merchants.suspend_merchant(merchant_id=shop.merchant.id, actor="test", at=at)
+    else:
+        Resident.objects.update(state="suspended")
+    charge(shop, payer, 600, at=at)
+
+    assert charges.collect_due(at=at) == 0
+    if who == "merchant":
+        merchants.lift_merchant(merchant_id=shop.merchant.id, actor="test", at=at)
+    else:
+        Resident.objects.update(state="active")
+    assert [charges.collect_due(at=at) for _ in range(2)] == [1, 0]
+    assert (states(), balance_fen(payer)) == ([(600, "paid")], 999_400)
+
+
+def test_sweep__too_little_money__nobody_is_asked(shop: Shop, payer: city.Phone, at: datetime):
+    charge(shop, payer, 1_000_001, at=at)
+
+    with statements() as sent:
+        assert charges.collect_due(at=at) == 0
+    assert len(sent) == 1
 
 
 # Cancelling

@@ -7,12 +7,16 @@ from typing import Any
 
 import pytest
 
+from cards import wallet
 from cards.models import Card
-from cards.wallet import CardNotUsable
-from payments import accounts, debits, top_ups
+from cards.obligations import CardObliged
+from cards.paying import CardNotUsable
+from identity.models import Resident
+from identity.residents import AccountSuspended
+from payments import accounts, debits, sources, top_ups
 from payments.banks import BankAnswerLost, BankNotAsked, BankStanding
 from payments.debits import DebitContradicted
-from payments.models import Debit, DebitChange, Transaction
+from payments.models import Debit, DebitChange, PaymentSource, Transaction
 from payments.settlement import windows
 from tests import city
 from tests.banking import (
@@ -156,11 +160,70 @@ def test_order__bank_not_asked__a_top_up_is_sent_again_however_late(case: Case):
     assert case.wallet == (FEN, 0)
 
 
+@pytest.mark.parametrize("what", ["frozen", "lost", "expired"])
+def test_order__card_not_good_any_more__not_ordered_but_asked_about(case: Case, what: str):
+    case.pursue(BankNotAsked())
+    if what == "frozen":
+        freeze(case.card, at=case.at)
+    else:
+        Card.objects.update(state=what)
+    case.pursue(after=3600)
+    case.pursue(NEVER_ARRIVED, after=3605)
+
+    assert case.history == ["prepared", "unknown", "never_arrived"]
+    assert (len(case.bank.debits), len(case.bank.inquiries)) == (1, 1)
+    assert case.wallet == (0, 0)
+
+
+def test_order__sent_before_the_card_was_frozen__booked_all_the_same(case: Case):
+    case.pursue(BankAnswerLost())
+    freeze(case.card, at=case.at)
+    case.pursue(booked(case.at), after=5)
+
+    assert case.history == ["prepared", "unknown", "booked"]
+    assert case.wallet == (FEN, 0)
+
+
+def test_unbind__debit_under_way__refused_until_it_has_ended(case: Case):
+    caller = resident_caller(case.resident)
+    ask: dict[str, Any] = {"caller": caller, "card_id": case.card.id, "at": case.at}
+
+    with pytest.raises(CardObliged) as refused:
+        wallet.unbind_card(**ask, idempotency_key=city.idempotency(caller.scope))
+
+    assert refused.value.members == {"obligations": ["card.debit_open"]}
+    case.pursue(POOR)
+    key = city.idempotency(caller.scope)
+    assert wallet.unbind_card(**ask, idempotency_key=key) == "unbound"
+
+
 def test_sweep__due__taken_up_and_booked(case: Case):
     assert debits.pursue_due(at=case.at) == 0
     assert debits.pursue_due(at=case.at + timedelta(seconds=60)) == 1
 
     assert case.wallet == (FEN, 0)
+
+
+def test_sweep__one_that_raises__the_others_go_on_and_it_comes_again(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+):
+    second = top_up(case.resident, case.card, at=case.at + timedelta(seconds=1))
+    order = debits.PURSUIT.order
+
+    def failing(bank: Any, work: Debit, *, at: datetime) -> BankStanding:
+        if work.id == case.debit_id:
+            raise RuntimeError("broken")
+        return order(bank, work, at=at)
+
+    monkeypatch.setattr(debits.PURSUIT, "order", failing)
+    later = case.at + timedelta(seconds=61)
+
+    assert debits.pursue_due(at=later) == 2
+    assert Debit.objects.get(id=second.id).state == "booked"
+    assert (case.debit.state, case.debit.next_inquiry_at) == (
+        "prepared",
+        later + timedelta(seconds=30),
+    )
 
 
 def test_outbox__sends_what_is_prepared(case: Case):
@@ -226,6 +289,26 @@ def test_top_up__frozen_card__refused_with_the_reason(case: Case):
 
     assert refused.value.members == {"reason": "card.frozen"}
     assert Debit.objects.count() == 1
+
+
+def test_top_up__suspended_resident__refused(case: Case):
+    Resident.objects.update(state="suspended")
+
+    with pytest.raises(AccountSuspended):
+        top_up(case.resident, case.card, at=case.at)
+
+    assert Debit.objects.count() == 1
+
+
+def test_choose__suspended_resident__refused(case: Case):
+    Resident.objects.update(state="suspended")
+
+    with pytest.raises(AccountSuspended):
+        sources.choose_source(
+            resident_id=case.resident, card_id=case.card.id, version=0, at=case.at
+        )
+
+    assert not PaymentSource.objects.exists()
 
 
 def test_top_up__card_of_a_bank_that_is_no_partner__refused(case: Case):

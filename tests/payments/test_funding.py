@@ -7,6 +7,7 @@ import pytest
 from stdnum import luhn
 
 from identity.models import Resident
+from identity.residents import AccountSuspended
 from payments import funding, payouts
 from payments.funding import SourceUnknown
 from payments.ledger import InsufficientFunds
@@ -228,6 +229,19 @@ def test_withdraw__more_than_there_is__refused_and_nothing_changed(
 
     assert standing(funding.resident_account(resident)) == (50_000, 30_000)
     assert Payout.objects.count() == 1
+
+
+def test_withdraw__suspended_resident__refused_and_nothing_held(
+    bank: BankSystem, resident: uuid.UUID, at: datetime
+):
+    fund(bank, resident, 50_000, at=at)
+    Resident.objects.update(state="suspended")
+
+    with pytest.raises(AccountSuspended):
+        withdraw(resident, 1, at=at)
+
+    assert standing(funding.resident_account(resident)) == (50_000, 0)
+    assert not Payout.objects.exists()
 
 
 def test_withdraw__no_money_ever_came_from_a_bank__refused(resident: uuid.UUID, at: datetime):

@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 from django.db import connection
 
 from payments import figures
-from payments.models import Order, Payout, Window
+from payments.models import Debit, Order, Payout, Window
 from payments.settlement import windows
 from tests import city
-from tests.shop import Shop
+from tests.banking import make_card
+from tests.shop import Shop, resident_of
 from tests.statements import statements
 from vpass.common.clock import CITY_ZONE
 from vpass.common.ids import uuid7
@@ -71,6 +72,30 @@ def test_figures__payout_of_which_nothing_is_known__waits(shop: Shop, at: dateti
     assert found_at(at)["payouts_unknown"] == (1, "waits")
 
 
+def test_figures__debit_of_which_nothing_is_known__waits(
+    shop: Shop, payer: city.Phone, at: datetime
+):
+    resident_id = resident_of(payer)
+    Debit.objects.create(
+        id=uuid7(at),
+        bank=shop.system.bank,
+        purpose="top_up",
+        resident_id=resident_id,
+        card=make_card(shop.system.bank, resident_id, at=at),
+        account_token="tok_0001",
+        account_last4="0001",
+        amount_fen=1,
+        reference="R",
+        business_date=at.date(),
+        state="unknown",
+        next_inquiry_at=at,
+        created_at=at,
+    )
+
+    assert found_at(at)["debits_unknown"] == (1, "waits")
+    assert found_at(at)["payouts_unknown"] == (0, "waits")
+
+
 def test_figures__plan__enters_the_long_tables_by_an_index(db: None, at: datetime):
     with connection.cursor() as cursor:
         cursor.execute("SET enable_seqscan = off")
@@ -81,5 +106,5 @@ def test_figures__plan__enters_the_long_tables_by_an_index(db: None, at: datetim
             cursor.execute("RESET enable_seqscan")
 
     assert Order._meta.db_table in plan
-    for table in ("payments_order", "payments_refund", "payments_payout"):
+    for table in ("payments_order", "payments_refund", "payments_payout", "payments_debit"):
         assert f"Seq Scan on {table}" not in plan

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 import uuid
 from datetime import datetime
 from typing import Any
@@ -11,7 +12,7 @@ from django.db import connections, transaction
 
 from cards import freezes
 from cards import queries as card_queries
-from cards.wallet import CardNotUsable
+from cards.paying import CardNotUsable
 from payments import accounts, debits, sources
 from payments.models import Debit, PaymentSource, Transaction
 from payments.pursuit import Pursuit
@@ -48,6 +49,18 @@ def pay_by_card(shop: Shop, phone: city.Phone, grant: city.HeldGrant, at: dateti
     return Debit.objects.get(order_id=shown.id).id
 
 
+@pytest.fixture
+def lingering(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has read a debit takes a while before applying what the bank has said of it."""
+    apply = Pursuit._apply
+
+    def read_then_linger(self: Pursuit[Any], work: Any, *args: Any, **named: Any) -> bool:
+        time.sleep(0.02)
+        return apply(self, work, *args, **named)
+
+    monkeypatch.setattr(Pursuit, "_apply", read_then_linger)
+
+
 def settle_by_many(shop: Shop, debit_id: uuid.UUID, at: datetime) -> list[Any]:
     """Sweeps, answers and notices of one debit, all at once."""
     caller = shop.system.caller
@@ -68,7 +81,7 @@ def settle_by_many(shop: Shop, debit_id: uuid.UUID, at: datetime) -> list[Any]:
 
 
 def test_debit__answers_and_notices_at_once__captured_once(
-    shop: Shop, phone: city.Phone, grant: city.HeldGrant, at: datetime
+    shop: Shop, phone: city.Phone, grant: city.HeldGrant, lingering: None, at: datetime
 ):
     sources.choose_source(
         resident_id=resident_of(phone),
@@ -94,6 +107,7 @@ def test_debit__guard_off__somebody_meets_what_another_has_done(
     shop: Shop,
     phone: city.Phone,
     grant: city.HeldGrant,
+    lingering: None,
     at: datetime,
     monkeypatch: pytest.MonkeyPatch,
 ):
@@ -105,15 +119,10 @@ def test_debit__guard_off__somebody_meets_what_another_has_done(
         at=at,
     )
     debit_id = pay_by_card(shop, phone, grant, at)
-    stale = Debit.objects.select_related("bank").get(id=debit_id)
     monkeypatch.setattr(
         Pursuit,
         "_lock",
-        lambda *_, **__: (
-            Debit.objects.select_related("bank").get(id=stale.id)
-            if stale.state != "prepared"
-            else _copy(stale)
-        ),
+        lambda _, work_id, **__: Debit.objects.select_related("bank").get(id=work_id),
     )
 
     found = settle_by_many(shop, debit_id, at)
@@ -122,8 +131,49 @@ def test_debit__guard_off__somebody_meets_what_another_has_done(
     assert shop.balance_fen == 100
 
 
-def _copy(row: Debit) -> Debit:
-    return Debit(**{field.attname: getattr(row, field.attname) for field in row._meta.fields})
+def test_refund__waits_for_the_first_capture__given_back(
+    shop: Shop, phone: city.Phone, grant: city.HeldGrant, at: datetime
+):
+    """The refund has read the parties before the capture opened the payer's account."""
+    sources.choose_source(
+        resident_id=resident_of(phone),
+        card_id=make_card(shop.system.bank, resident_of(phone), at=at).id,
+        version=0,
+        at=at,
+    )
+    debit = Debit.objects.get(id=pay_by_card(shop, phone, grant, at))
+    is_captured, may_commit = threading.Event(), threading.Event()
+    found: list[Any] = []
+
+    def capturing() -> None:
+        try:
+            with transaction.atomic():
+                debits.PURSUIT.take_answer(debit, booked(at), at=at)
+                is_captured.set()
+                may_commit.wait(5)
+        finally:
+            connections.close_all()
+
+    def refunding() -> None:
+        try:
+            found.append(shop.refund(str(debit.order_id), 40, at=at).refunded_fen)
+        except Exception as error:  # noqa: BLE001 - it is what was found
+            found.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=capturing), threading.Thread(target=refunding)]
+    threads[0].start()
+    assert is_captured.wait(5)
+    threads[1].start()
+    threads[1].join(0.3)
+    assert found == []  # it waits
+    may_commit.set()
+    for thread in threads:
+        thread.join(10)
+
+    assert found == [40]
+    assert standing(accounts.resident_account(resident_of(phone))) == (40, 0)
 
 
 def test_choose__many_at_once__one_is_chosen_and_the_others_hear_of_it(
@@ -172,7 +222,7 @@ def pay_while_freezing(shop: Shop, phone: city.Phone, *, at: datetime) -> list[A
     def paying() -> None:
         try:
             with transaction.atomic():
-                found.append(sources.bank_card(resident_id=resident_id, card_id=card.id))
+                found.append(sources.bank_card(resident_id=resident_id, card_id=card.id, at=at))
         except CardNotUsable as error:
             found.append(error.members["reason"])
         finally:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from vpass.sandbox import population
+from vpass.sandbox import issuers, population
 from vpass.sandbox.issuers import CARD_TYPES, Issuers, bank_card_number, bus_card_number
 
 PLACE = 4
@@ -24,9 +24,9 @@ def asked(card_type: str, fields: dict[str, str] | None = None, **changes: Any) 
     return question | changes
 
 
-def answer(issuers: Issuers, members: dict[str, Any], *, code: str = "") -> tuple[int, Any]:
+def answer(server: Issuers, members: dict[str, Any], *, code: str = "") -> tuple[int, Any]:
     code = code or CODES.get(str(members.get("card_type")), "weifang-bus")
-    found = issuers.answer(route=f"/{code}/v1/bindings", members=members)
+    found = server.answer(route=f"/{code}/v1/bindings", members=members)
     return found.status, dict(found.members)
 
 
@@ -92,15 +92,26 @@ def test_binding__other_name_number_or_phone__not_found():
 
 
 def test_binding__same_id_again__same_answer_and_other_members_refused():
-    issuers = Issuers()
+    server = Issuers()
     members = asked("bus", {"card_number": bus_card_number(PLACE)})
 
-    first, second = answer(issuers, members), answer(issuers, members)
-    reused = answer(issuers, members | {"real_name": "无此人"})
+    first, second = answer(server, members), answer(server, members)
+    reused = answer(server, members | {"real_name": "无此人"})
 
     assert first == second
     assert reused == (409, {"error": "binding_id_reused"})
-    assert issuers.journal() == {"questions": 1, "repeats": 1, "refused": 0}
+    assert server.journal() == {"questions": 1, "repeats": 1, "refused": 0}
+
+
+def test_binding__same_id_after_the_card_was_stopped__judged_anew(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    server, members = Issuers(), asked("bus", {"card_number": bus_card_number(PLACE)})
+    assert answer(server, members)[1]["status"] == "confirmed"
+    stopped = {"status": "refused", "reason": "stopped"}
+    monkeypatch.setattr(issuers, "_JUDGES", {"bus": lambda _: stopped})
+
+    assert answer(server, members) == (200, {"binding_id": members["binding_id"], **stopped})
 
 
 @pytest.mark.parametrize(

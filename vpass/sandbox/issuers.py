@@ -55,11 +55,13 @@ class Issuers(Site):
             return refusal(404, "not_found")
         identifier = f"{code}|{members['binding_id']}"
         is_known, earlier = self._journal.recall(identifier, members)
-        if is_known:
-            return earlier or refusal(409, "binding_id_reused")
+        if is_known and earlier is None:
+            return refusal(409, "binding_id_reused")
         judge = _JUDGES[members["card_type"]]
+        # A repeat as well: the card may have been stopped since.
         answer = Answer(200, {"binding_id": members["binding_id"], **judge(members)})
-        self._journal.write(identifier, members, answer)
+        if not is_known:
+            self._journal.write(identifier, members, answer)
         return answer
 
     def refused(self) -> None:

@@ -8,7 +8,7 @@ import { makeEntry } from "./entry.js";
 import { drawFigures, makeWatch } from "./figures.js";
 
 const PART = "/api/operations/v1";
-const ALARMS = ["outbox_dead", "payouts_unknown"];
+const ALARMS = ["outbox_dead", "payouts_unknown", "debits_unknown"];
 
 async function start() {
   const page = await startPage("vpass-operations");
