@@ -9,6 +9,7 @@ from django.conf import settings
 from identity import devices
 from identity.models import AccessToken, Device, Resident
 from tests import city
+from tests.parameters import stable_id
 from tests.statements import statements
 from vpass.common import signing
 from vpass.common.models import SeenOnce
@@ -52,7 +53,7 @@ def test_renew__assertion_by_the_device__new_token_of_which_only_the_hash_stays(
         {"jti": None},
         {"exp": int(AT.timestamp()) - 31},
     ],
-    ids=str,
+    ids=stable_id,
 )
 def test_renew__assertion_not_as_it_must_be__refused_and_no_token(
     phone: city.Phone, changes: dict[str, Any]

@@ -12,6 +12,7 @@ from identity.models import AccessLine, Grant, Organisation, Redemption
 from identity.offline import Bundle, Scanner
 from tests import city
 from tests.identity.test_lost_phones import as_role, told
+from tests.parameters import stable_id
 from tests.shop import open_shop
 from tests.statements import statements
 from vpass.common import signing
@@ -173,7 +174,7 @@ def test_code__by_the_clock(phone: city.Phone, at: datetime, seconds: int, expec
         ({"kid": "00000001"}, "code.key_unknown"),
         ({"by": signing.generate_p256()}, "code.signature_invalid"),
     ],
-    ids=str,
+    ids=stable_id,
 )
 def test_read__not_as_it_must_be__refused_and_nothing_left(
     counter: city.DeskBrowser, at: datetime, changes: dict[str, Any], expected: str

@@ -17,6 +17,7 @@ from payments.settlement import windows
 from tests import city
 from tests.banking import ACCEPTED, BankSystem, StubBank, make_bank, make_card, standing
 from tests.outside import OutsideWorld
+from tests.parameters import stable_id
 from tests.payments.test_banks_http import LOST
 from tests.shop import Shop, balance_fen, resident_of
 from vpass.common import clock
@@ -213,7 +214,7 @@ def test_notice__booked__exactly_two_members_and_credited_once(accepted: tuple[B
         {"booked_at": "yesterday"},
         {"payout_id": str(uuid.uuid4())},
     ],
-    ids=lambda changes: str(changes)[:30],
+    ids=stable_id,
 )
 def test_notice__malformed__400_and_nothing_changed(
     accepted: tuple[BankSystem, Debit], changes: dict[str, Any]

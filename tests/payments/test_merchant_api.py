@@ -12,6 +12,7 @@ from identity import organisations
 from identity.models import MachineKey, StateChange, TerminalEnrolment
 from payments.models import Order, Transaction
 from tests import city
+from tests.parameters import stable_id
 from tests.shop import MERCHANT, RESIDENT, Shop, asked, open_shop, signed
 from vpass.common import clock, http_signatures, signing
 
@@ -331,7 +332,7 @@ def test_till_key__code_of_no_merchants_terminal__refused(shop: Shop, at: dateti
         ({"jwk": signing.jwk_of(signing.generate_p256())}, (401, "signature.key_unknown")),
         ({"more": 1}, (400, "request.invalid")),
     ],
-    ids=str,
+    ids=stable_id,
 )
 def test_till_key__signed_by_no_key_of_the_body__refused(
     shop: Shop, at: datetime, spoil: dict[str, Any], expected: tuple[int, str]

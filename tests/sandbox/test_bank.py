@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.parameters import stable_id
 from tests.sandbox.bank_peers import BankProcess, Heard, Reply, VPass, order, takes_all
 from vpass.common import clock, signing
 
@@ -194,7 +195,7 @@ def test_control_payout__no_inquiry__payout_still_alive(bank: BankProcess):
         {"business_date": "20260302"},
         {"more": 1},
     ],
-    ids=lambda changes: str(changes)[:40],
+    ids=stable_id,
 )
 def test_payout__malformed__400_and_unknown(bank: BankProcess, changes: dict[str, Any]):
     asked = order(**changes)
@@ -524,7 +525,7 @@ def test_faults__mode_that_messages_do_not_have__400(bank: BankProcess):
         ("nothing", {}, 404),
         ("credits", None, 404),
     ],
-    ids=lambda value: str(value)[:40],
+    ids=stable_id,
 )
 def test_control__malformed__refused(bank: BankProcess, what: str, members: Any, status: int):
     assert bank.control(what, members)[0] == status

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.parameters import stable_id
 from tests.sandbox.bank_peers import BankProcess, VPass, debit, order
 from vpass.common import clock, signing
 
@@ -126,14 +127,14 @@ def test_inquiry__a_payout_of_the_same_number__knows_nothing_of_it(bank: BankPro
 @pytest.mark.parametrize(
     "members",
     [{}, {"debit_id": "1"}, {"debit_id": str(uuid.uuid4()), "payout_id": str(uuid.uuid4())}],
-    ids=str,
+    ids=stable_id,
 )
 def test_inquiry__malformed__400(bank: BankProcess, members: dict[str, Any]):
     assert bank.send("/v1/inquiries", members) == (400, {"error": "malformed"})
 
 
 @pytest.mark.parametrize(
-    "changes", [{"purpose": "withdrawal"}, {"payout_id": str(uuid.uuid4())}], ids=str
+    "changes", [{"purpose": "withdrawal"}, {"payout_id": str(uuid.uuid4())}], ids=stable_id
 )
 def test_debit__malformed__400_and_unknown(bank: BankProcess, changes: dict[str, Any]):
     asked = debit(**changes)

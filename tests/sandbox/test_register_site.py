@@ -6,6 +6,7 @@ import pytest
 from django.conf import settings
 
 from tests.outside import OutsideWorld
+from tests.parameters import stable_id
 from tests.sandbox.asking import SIGNED, ask, post, proof_of, question, signed_headers
 from vpass.common import clock, signing
 from vpass.sandbox import population
@@ -139,7 +140,7 @@ NOW = int(clock.now().timestamp())
         ({"components": SIGNED[:2] + SIGNED[3:]}, "signature_invalid"),
         ({"components": SIGNED[:3]}, "signature_invalid"),
     ],
-    ids=lambda value: str(value)[:50],
+    ids=stable_id,
 )
 def test_matches__wrong_signature__401_and_nothing_asked(
     sandbox: OutsideWorld, url: str, wrong: dict[str, object], code: str
