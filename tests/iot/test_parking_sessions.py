@@ -4,12 +4,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from identity.models import StateChange
 from payments import charges
 from payments.models import Charge
 from services.iot import drain, intake
+from services.iot.applications.parking import sessions
 from services.iot.applications.parking.claims import NothingToClaim, ParkingClaimed
 from services.iot.applications.parking.sessions import CLAIM_WITHIN
 from services.iot.models import ParkingBay, ParkingClaim, ParkingSession
@@ -92,6 +93,82 @@ def test_stay__split_by_late_words__the_claim_goes_with_its_moment(
     ]
     claimed = ParkingSession.objects.get(claim__isnull=False)
     assert (str(claimed.id), claimed.started_at) == (shown.id, at - lie(50))
+
+
+def test_stay__claim_moves_on_to_the_next_car__its_session_is_open_again(
+    bay: ParkingBay, driver: city.Phone, at: datetime
+):
+    says(True, at - lie(30), at=at - lie(30))
+    shown = claim(driver, at=at)  # the one before has left, which nobody has heard yet
+    says(False, at - lie(1), at=at)
+
+    says(True, at - lie(0.5), at=at)
+
+    assert stays() == [
+        (at - lie(30), at - lie(1), "ended", None),
+        (at - lie(0.5), None, "open", None),
+    ]
+    claimed = ParkingSession.objects.get(claim__isnull=False)
+    assert (str(claimed.id), claimed.state) == (shown.id, "open")
+    history = StateChange.objects.filter(object_kind="parking_session", object_id=shown.id)
+    assert [each.event for each in history.order_by("id")] == ["leave", "reopen"]
+    says(False, at + lie(40), at=at + lie(40))
+    sensors.settle(at=at + lie(50))
+    assert stays() == [
+        (at - lie(30), at - lie(1), "unclaimed", 200),
+        (at - lie(0.5), at + lie(40), "paid", 200),
+    ]
+
+
+def test_stay__next_cars_session_is_there_already__the_two_change_places(
+    bay: ParkingBay, driver: city.Phone, at: datetime, settings: Any
+):
+    settings.PARKING_SETTLE_AFTER_S = 86_400
+    for is_occupied, minutes in ((True, 30), (False, 10), (True, 5)):
+        says(is_occupied, at - lie(minutes), at=at)
+    before = ParkingSession.objects.get(ended_at=None)
+    first = ParkingSession.objects.exclude(id=before.id).get()
+    # "I came eight minutes ago": until more is heard, that is the car before.
+    key = ParkingClaim.objects.create(
+        bay=bay, resident_id=resident_of(driver), moment=at - lie(8), claimed_at=at
+    )
+    ParkingSession.objects.filter(id=first.id).update(claim=key)
+
+    says(True, at - lie(9), at=at)
+
+    assert stays() == [
+        (at - lie(30), at - lie(10), "ended", None),
+        (at - lie(9), None, "open", None),
+    ]
+    assert [each.id for each in ParkingSession.objects.order_by("started_at")] == [
+        before.id,
+        first.id,
+    ]
+
+
+def test_settle__one_bay_is_broken__the_others_are_settled(
+    bay: ParkingBay, driver: city.Phone, at: datetime, monkeypatch: pytest.MonkeyPatch
+):
+    says(True, at - lie(70), at=at - lie(70))
+    other = sensors.make_bay("A-018", device="bay-18", at=at, operator=bay.operator)
+    sensors.store(sensors.said("bay-18", {"occupied": 1}, at - lie(70)), at=at - lie(70))
+    sensors.store(sensors.said("bay-18", {"occupied": 0}, at), at=at)
+    says(False, at, at=at)
+    real = sessions.follow
+
+    def follow(bay_id: Any, **named: Any) -> None:
+        if bay_id == bay.id:
+            raise IntegrityError
+        real(bay_id, **named)
+
+    monkeypatch.setattr(sessions, "follow", follow)
+
+    sensors.settle(at=at + lie(10))
+
+    assert dict(ParkingSession.objects.values_list("bay_id", "state")) == {
+        bay.id: "ended",
+        other.id: "unclaimed",
+    }
 
 
 def test_stay__settled__later_words_are_stated_and_never_charged(
