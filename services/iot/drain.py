@@ -26,8 +26,10 @@ from vpass.common.api.problems import is_passing
 from vpass.common.observability import log
 
 BATCH = 4_000
-BATCH_BYTES = 16 * 1024 * 1024
+BATCH_BYTES = 1024 * 1024  # a message alone may be larger
 LOCK_CLASS = 22098
+
+_TOO_SLOW = "57014"  # the database's time-out of a statement
 
 _TAKE = """
 DELETE FROM iot_inbox WHERE shard = %(shard)s AND id = ANY (ARRAY(
@@ -99,7 +101,7 @@ class _Batch:
 
 
 class _Poisoned(Exception):
-    """At least one of the messages cannot be stored, although it could be read."""
+    """At least one of the messages cannot be stored, although it could be read, or not so many."""
 
 
 def drain(*, shard: int, at: datetime, limit: int = BATCH) -> int:
@@ -107,20 +109,33 @@ def drain(*, shard: int, at: datetime, limit: int = BATCH) -> int:
     fewer when they are large, so that a batch fits into memory.
 
     0 also while another drains this shard. Safe to run twice, at once, or to be killed: messages
-    leave the inbox in the transaction that writes what they say. What cannot be read becomes a
-    dead letter, what has an impossible time is quarantined, and neither holds up the rest.
+    leave the inbox in the transaction that writes what they say. What cannot be read, or alone
+    not be written in time, becomes a dead letter, what has an impossible time is quarantined, and
+    neither holds up the rest.
     """
     partitions.ensure(at=at)
-    try:
-        with transaction.atomic():
-            rows = _take(shard, limit)
-            if rows:
-                _work(rows, at=at)
-    except _Poisoned:
-        with transaction.atomic():
-            rows = _take(shard, limit)
-            _work_apart(rows, at=at)
-    return len(rows)
+    while True:
+        try:
+            with transaction.atomic():
+                rows = _take(shard, limit)
+                if rows:
+                    _work(rows, at=at)
+            return len(rows)
+        except _Poisoned as error:
+            if len(rows) == 1:
+                log.warning("message_poisoned", exc_info=error.__cause__)
+                return _bury_first(rows[0], shard)
+            # Anew with half: what is sound commits, until the poisoned one is the first alone.
+            limit = len(rows) // 2
+
+
+def _bury_first(row: _Row, shard: int) -> int:
+    with transaction.atomic():
+        if _take(shard, 1) == [row]:
+            _bury([(row, "not_storable")])
+            return 1
+        transaction.set_rollback(True)  # another has been here meanwhile
+    return 0
 
 
 def _take(shard: int, limit: int) -> list[_Row]:
@@ -142,28 +157,14 @@ def _work(rows: Sequence[_Row], *, at: datetime) -> None:
     except SoftTimeLimitExceeded:
         raise
     except (DatabaseError, InterfaceError) as error:
-        if is_passing(error):
+        state = getattr(error.__cause__, "pgcode", None)
+        # A connection that ended, for it was idle too long or the server went, leaves no state.
+        is_too_much = state == _TOO_SLOW or (len(rows) > 1 and state in (None, "25P03"))
+        if is_passing(error) and not is_too_much:
             raise
         raise _Poisoned from error
     except ValueError as error:  # a text that the driver cannot even send
         raise _Poisoned from error
-
-
-def _work_apart(rows: Sequence[_Row], *, at: datetime) -> None:
-    """Halve until the poisoned message stands alone, which then is a dead letter."""
-    if not rows:
-        return
-    try:
-        with transaction.atomic():
-            _work(rows, at=at)
-    except _Poisoned as error:
-        if len(rows) == 1:
-            log.warning("message_poisoned", exc_info=error.__cause__)
-            _bury([(rows[0], "not_storable")])
-            return
-        half = len(rows) // 2
-        _work_apart(rows[:half], at=at)
-        _work_apart(rows[half:], at=at)
 
 
 # Reading

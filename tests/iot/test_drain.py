@@ -1,6 +1,7 @@
 """What was taken in is read once, whatever else lies beside it in the inbox."""
 
 import json
+import time
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -99,6 +100,54 @@ def test_drain__large_messages__fewer_at_a_time_but_never_none(
         taken.append(drain.drain(shard=shard, at=at))
 
     assert taken == [1, 3]
+
+
+@pytest.mark.parametrize(("at_once", "dead"), [(2, 0), (0, 1)])
+def test_drain__more_than_the_time_is_for__by_halves_and_the_rest_goes_on(
+    at: datetime, monkeypatch: pytest.MonkeyPatch, at_once: int, dead: int
+):
+    """The statement time-out of the database itself, above two readings or at a certain one."""
+    real = drain._write
+
+    def slow(batch: drain._Batch, *, at: datetime) -> None:
+        is_there = any(each.reading.props == {"pm25": 5} for each in batch.events.values())
+        if len(batch.events) > at_once if at_once else is_there:
+            with connection.cursor() as cursor:
+                cursor.execute("SET LOCAL statement_timeout = 20")
+                cursor.execute("SELECT pg_sleep(5)")
+        real(batch, at=at)
+
+    monkeypatch.setattr(drain, "_write", slow)
+    for number in range(9):
+        sensors.store(air("d1", at + timedelta(seconds=number), number), at=at)
+
+    assert sensors.drain_all(at=at) == 9
+
+    assert left() == (0, 9 - dead, dead, 0)
+    assert sensors.twin("d1").reported["Air"]["pm25"][0] == 8
+    assert [each.reason for each in DeadLetter.objects.all()] == ["not_storable"] * dead
+
+
+def test_drain__connection_ended_while_idle__by_halves_on_another(
+    at: datetime, monkeypatch: pytest.MonkeyPatch
+):
+    real = drain._write
+
+    def slow(batch: drain._Batch, *, at: datetime) -> None:
+        if len(batch.events) > 2:
+            with connection.cursor() as cursor:
+                cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 20")
+                time.sleep(0.1)
+                cursor.execute("SELECT 1")
+        real(batch, at=at)
+
+    monkeypatch.setattr(drain, "_write", slow)
+    for number in range(5):
+        sensors.store(air("d1", at + timedelta(seconds=number), number), at=at)
+
+    assert sensors.drain_all(at=at) == 5
+
+    assert left() == (0, 5, 0, 0)
 
 
 def test_drain__pushed_again__counts_once(at: datetime):
