@@ -269,13 +269,30 @@ def test_claim__after_the_car_left__settled_ones_are_charged_at_once(
     says(False, at - lie(5), at=at)
     assert stays() == [(at - lie(70), at - lie(5), "unclaimed", 400)]
 
-    shown = claim(driver, at=at + timedelta(days=6))
+    shown = claim(driver, at=at + timedelta(days=6), parked_at=at - lie(70))
 
     assert (shown.state, shown.fee_fen, shown.is_settled) == ("paid", 400, True)
     assert balance_fen(driver) == 9_600
-    assert claim(driver, at=at + timedelta(days=6)).id == shown.id
+    again = claim(driver, at=at + timedelta(days=6), parked_at=at - lie(70))
+    assert again.id == shown.id
     sensors.settle(at=at + timedelta(days=8))
     assert Charge.objects.count() == ParkingClaim.objects.count() == 1
+
+
+@pytest.mark.parametrize(("minutes", "is_claimed"), [(15, True), (15.1, False)])
+def test_claim__without_a_moment__only_who_left_just_now(
+    bay: ParkingBay, driver: city.Phone, at: datetime, minutes: float, is_claimed: bool
+):
+    says(True, at - lie(100), at=at)
+    says(False, at, at=at)
+
+    if is_claimed:
+        assert claim(driver, at=at + lie(minutes)).state == "ended"
+    else:
+        with pytest.raises(NothingToClaim):
+            claim(driver, at=at + lie(minutes))
+
+    assert ParkingClaim.objects.count() == is_claimed
 
 
 def test_claim__by_nobody_in_a_week__lapsed(bay: ParkingBay, driver: city.Phone, at: datetime):
@@ -284,7 +301,7 @@ def test_claim__by_nobody_in_a_week__lapsed(bay: ParkingBay, driver: city.Phone,
     late = at - lie(5) + CLAIM_WITHIN + timedelta(seconds=1)
 
     with pytest.raises(NothingToClaim):
-        claim(driver, at=late)
+        claim(driver, at=late, parked_at=at - lie(70))
     sensors.settle(at=late)
 
     assert stays() == [(at - lie(70), at - lie(5), "lapsed", 400)]
