@@ -151,7 +151,7 @@ def _take(shard: int, limit: int) -> list[_Row]:
 
 
 def _work(rows: Sequence[_Row], *, at: datetime) -> None:
-    batch = _read(rows)
+    batch = _read(rows, at=at)
     try:
         _write(batch, at=at)
     except SoftTimeLimitExceeded:
@@ -170,11 +170,11 @@ def _work(rows: Sequence[_Row], *, at: datetime) -> None:
 # Reading
 
 
-def _read(rows: Sequence[_Row]) -> _Batch:
+def _read(rows: Sequence[_Row], *, at: datetime) -> _Batch:
     batch = _Batch()
     for row in rows:
         try:
-            _read_one(row, batch)
+            _read_one(row, batch, at=at)
         except Unreadable as error:
             batch.dead.append((row, error.reason))
         except SoftTimeLimitExceeded:
@@ -185,7 +185,7 @@ def _read(rows: Sequence[_Row]) -> _Batch:
     return batch
 
 
-def _read_one(row: _Row, batch: _Batch) -> None:
+def _read_one(row: _Row, batch: _Batch, *, at: datetime) -> None:
     known = settings.SECRETS.iot_sources.get(row.source)
     if known is None or known[0] not in DIALECTS:
         raise Unreadable("source")
@@ -200,7 +200,9 @@ def _read_one(row: _Row, batch: _Batch) -> None:
             told.append((row.source, said))
     # Only now: a message is taken in whole or not at all.
     batch.told += told
-    earliest, latest = row.received_at - partitions.PAST, row.received_at + partitions.FUTURE
+    # A message may have waited; its older days are kept for one day more and gone then.
+    earliest = max(row.received_at, at - partitions.KEPT_LONGER) - partitions.PAST
+    latest = row.received_at + partitions.FUTURE
     for event in events:
         if earliest <= event.reading.event_time <= latest:
             batch.events.setdefault(event.key, event)

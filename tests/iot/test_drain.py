@@ -277,6 +277,15 @@ def test_drain__event_time_at_the_bounds__taken_or_quarantined(
     assert Twin.objects.filter(device__external_id="d1").count() == is_taken
 
 
+def test_drain__waited_for_days__what_has_no_day_any_more_is_quarantined(at: datetime):
+    for lag in (timedelta(days=31), timedelta(days=31, seconds=1), timedelta(days=34)):
+        sensors.store(air("d1", at - lag, 40), at=at - timedelta(days=5))
+
+    sensors.drain_all(at=at)
+
+    assert left() == (0, 1, 0, 2)
+
+
 def test_drain__database_goes_away__nothing_lost_and_nothing_dead(
     at: datetime, monkeypatch: pytest.MonkeyPatch
 ):
