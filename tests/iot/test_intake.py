@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import connection
 from django.test import Client
 
-from services.iot import intake
+from services.iot import intake, tasks
 from services.iot.api.platform import PushDoor
 from services.iot.models import InboxMessage
 from tests import city, sensors
@@ -165,12 +165,37 @@ def test_ring__many_posts_at_once__one_bell(monkeypatch: pytest.MonkeyPatch):
     rung: list[int] = []
     monkeypatch.setattr(outbox, "ring_for", lambda task, *, shard: rung.append(shard))
     monkeypatch.setattr(intake, "_rung", {})
+    monkeypatch.setattr(intake, "RING_EVERY_S", 60.0)
 
     for _ in range(20):
         sensors.push(MESSAGE)
 
-    assert rung == [intake.shard_of(MESSAGE)] * len(rung)
-    assert 1 <= len(rung) < 10
+    assert rung == [intake.shard_of(MESSAGE)]
+
+
+def test_drain_task__more_than_it_can_do__leaves_the_process_after_two_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    clock = iter(range(100))
+    drained: list[int] = []
+    monkeypatch.setattr(tasks.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(tasks.draining, "drain", lambda *, shard, at: drained.append(shard) or 1)
+
+    tasks.drain(shard=3)
+
+    assert drained == [3, 3]
+
+
+def test_ring__nobody_hears_it__gone_when_the_schedule_has_rung(monkeypatch: pytest.MonkeyPatch):
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        outbox.current_app, "send_task", lambda task, **options: sent.append(options)
+    )
+    monkeypatch.setattr(outbox._Circuit, "silent_until", 0.0)
+
+    outbox.ring_for(intake.DRAIN_TASK, shard=3)
+
+    assert [(each["kwargs"], each["expires"]) for each in sent] == [({"shard": 3}, 5.0)]
 
 
 def test_oldest_waiting__the_first_of_all_shards(at: datetime):
