@@ -7,7 +7,13 @@ from typing import NamedTuple
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    transaction,
+)
 
 from services.iot import partitions, twins
 from services.iot.applications import CITY_APPLICATIONS
@@ -29,6 +35,7 @@ BATCH = 4_000
 BATCH_BYTES = 1024 * 1024  # a message alone may be larger
 LOCK_CLASS = 22098
 
+_LOCKED = "55P03"  # the database's time-out of waiting for a lock
 _TOO_SLOW = "57014"  # the database's time-out of a statement
 
 _TAKE = """
@@ -113,7 +120,7 @@ def drain(*, shard: int, at: datetime, limit: int = BATCH) -> int:
     not be written in time, becomes a dead letter, what has an impossible time is quarantined, and
     neither holds up the rest.
     """
-    partitions.ensure(at=at)
+    _ensure_days(at=at)
     while True:
         try:
             with transaction.atomic():
@@ -127,6 +134,16 @@ def drain(*, shard: int, at: datetime, limit: int = BATCH) -> int:
                 return _bury_first(rows[0], shard)
             # Anew with half: what is sound commits, until the poisoned one is the first alone.
             limit = len(rows) // 2
+
+
+def _ensure_days(*, at: datetime) -> None:
+    try:
+        partitions.ensure(at=at)
+    except OperationalError as error:
+        # Somebody reads the events for long: the coming days can wait, and are asked for again.
+        if getattr(error.__cause__, "pgcode", None) != _LOCKED or not partitions.has_day(at):
+            raise
+        log.warning("days_not_made", exc_info=error)
 
 
 def _bury_first(row: _Row, shard: int) -> int:

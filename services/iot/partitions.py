@@ -30,6 +30,15 @@ def ensure(*, at: datetime) -> None:
         _Made.through = today + AHEAD
 
 
+def has_day(at: datetime) -> bool:
+    """Whether there is a partition for what happens now."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT to_regclass(%s) IS NOT NULL", [f"public.iot_event_{at.astimezone(UTC):%Y%m%d}"]
+        )
+        return bool(cursor.fetchone()[0])
+
+
 def drop_old(*, at: datetime) -> int:
     """Drop the days that no event may fall on any more; returns how many."""
     with connection.cursor() as cursor:

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg2
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, OperationalError, connection
 
 from services.iot import dead_letters, drain, partitions
 from services.iot.models import DeadLetter, Device, Event, InboxMessage, Quarantined, Twin
@@ -324,15 +324,24 @@ def test_replay__after_it_can_be_read__taken_in_once(at: datetime, monkeypatch: 
         dead_letters.replay(dead.id)
 
 
-def test_purge__dead_and_quarantined_of_a_month_ago__forgotten(at: datetime):
-    for lag in (timedelta(), timedelta(days=40)):
+def test_purge__dead_and_quarantined_of_a_month_ago__forgotten_some_at_a_time(
+    at: datetime, monkeypatch: pytest.MonkeyPatch
+):
+    for lag in (timedelta(), timedelta(days=40), timedelta(days=41)):
         sensors.store(b"{", at=at - lag)
         sensors.store(air("d1", at + timedelta(days=90), lag.days), at=at - lag)
     sensors.drain_all(at=at)
+    assert left() == (0, 0, 3, 3)
+
+    monkeypatch.setattr(dead_letters, "PURGED_AT_ONCE", 1)
+
+    with statements() as sent:
+        dead_letters.purge(at=at)
+
     assert left() == (0, 0, 2, 2)
-
+    assert len(sent) == 2
     dead_letters.purge(at=at)
-
+    dead_letters.purge(at=at)
     assert left() == (0, 0, 1, 1)
 
 
@@ -356,6 +365,8 @@ def test_ensure__a_later_day__made_once_and_dropped_when_over(
     at: datetime, owner_url: str, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(partitions._Made, "through", datetime.min.date())
+    partitions.ensure(at=at)  # the database may have been made the day before
+    monkeypatch.setattr(partitions._Made, "through", datetime.min.date())
     before = days()
 
     with statements() as sent:
@@ -369,6 +380,27 @@ def test_ensure__a_later_day__made_once_and_dropped_when_over(
     with psycopg2.connect(owner_url) as owner, owner.cursor() as cursor:
         for day in made:
             cursor.execute(f"DROP TABLE {day}")
+
+
+def test_drain__somebody_reads_the_events_for_long__goes_on_with_the_days_there_are(
+    at: datetime, owner_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    tomorrow = at + timedelta(days=1)
+    monkeypatch.setattr(partitions._Made, "through", datetime.min.date())
+    sensors.store(air("d1", at, 1), at=at)
+    with psycopg2.connect(owner_url) as reader, reader.cursor() as reading:
+        reading.execute("SELECT count(*) FROM iot_event")
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = 50")
+        try:
+            assert sensors.drain_all(at=tomorrow) == 1
+            with pytest.raises(OperationalError):
+                sensors.drain_all(at=at + timedelta(days=90))
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute("RESET lock_timeout")
+
+    assert left() == (0, 1, 0, 0)
 
 
 def test_drop__days_still_in_use__refused_whoever_asks(at: datetime):
