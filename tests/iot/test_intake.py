@@ -8,9 +8,10 @@ import pytest
 from django.conf import settings
 from django.db import connection
 from django.test import Client
+from prometheus_client import REGISTRY
 
 from services.iot import intake, tasks
-from services.iot.api.platform import PushDoor
+from services.iot.api.platform import ROUTE, PushDoor
 from services.iot.models import InboxMessage
 from tests import city, sensors
 from tests.statements import statements
@@ -44,6 +45,20 @@ def test_push__right_secret__stored_as_it_came_in_one_statement(way: str):
     assert answer["Cache-Control"] == "no-store"
     assert len(sent) == 1 and sent[0].startswith("INSERT INTO iot_inbox")
     assert inbox() == [("sandbox", MESSAGE)] * 2
+
+
+def test_push__either_way__named_and_counted_as_any_request(way: str):
+    labels = {"route": ROUTE, "method": "POST", "status": "200"}
+    before = REGISTRY.get_sample_value("vpass_http_requests_total", labels) or 0.0
+
+    answer = sensors.push(MESSAGE)
+    own = Client().post(
+        sensors.address(), MESSAGE, "application/json", headers={"X-Request-ID": "platform-0001"}
+    )
+
+    assert len(answer["X-Request-ID"]) == 32
+    assert own["X-Request-ID"] == "platform-0001"
+    assert REGISTRY.get_sample_value("vpass_http_requests_total", labels) == before + 2
 
 
 @pytest.mark.parametrize(
