@@ -13,6 +13,7 @@ from services.iot import drain, intake
 from services.iot.applications.parking import sessions
 from services.iot.applications.parking.claims import NothingToClaim, ParkingClaimed
 from services.iot.applications.parking.sessions import CLAIM_WITHIN
+from services.iot.applications.parking.stays import read_occupied
 from services.iot.models import ParkingBay, ParkingClaim, ParkingSession
 from tests import city, sensors
 from tests.sensors import claim, lie
@@ -20,6 +21,7 @@ from tests.shop import Shop, balance_fen, fill, resident_of
 from vpass.common import outbox
 from vpass.common.errors import NotFound
 from vpass.common.idempotency import KeyReused
+from vpass.common.models import OutboxDelivery
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -257,6 +259,66 @@ def test_follow_charge__of_something_else__nothing(bay: ParkingBay, driver: city
     sensors.work(at=at)
 
     assert stays() == []
+
+
+# Which words a bay hears of
+
+
+@pytest.mark.parametrize(
+    ("minutes", "is_occupied", "is_told"),
+    [
+        (90, True, True),  # came earlier
+        (90, False, False),  # nobody was there before
+        (70, True, False),  # the very word
+        (70, False, False),  # at the same moment another has left: nobody had
+        (65, True, False),  # still there
+        (65, False, True),  # was away for a moment
+        (60, True, True),  # at that moment the next came
+        (30, False, False),  # still free
+        (30, True, True),
+    ],
+)
+def test_hear__one_more_word__told_only_when_the_stays_are_others(
+    bay: ParkingBay, at: datetime, minutes: int, is_occupied: bool, is_told: bool, settings: Any
+):
+    settings.PARKING_SETTLE_AFTER_S = 86_400
+    says(True, at - lie(70), at=at)
+    says(False, at - lie(60), at=at)
+    before, stood = OutboxDelivery.objects.count(), stays()
+
+    says(is_occupied, at - lie(minutes), at=at)
+
+    assert OutboxDelivery.objects.count() - before == is_told
+    assert (stays() != stood) == is_told
+
+
+@pytest.mark.parametrize(
+    "value", [True, False, 0, 1, 2, -1, 1.0, 0.0, "1", "true", None, [1], {"a": 1}, 10**30]
+)
+def test_said_by__any_value__read_by_the_database_as_by_the_program(
+    bay: ParkingBay, at: datetime, value: Any
+):
+    sensors.store(sensors.said("bay-17", {"occupied": value, "battery": 3}, at), at=at)
+    sensors.store(sensors.said("bay-17", {"battery": 3}, at - lie(1)), at=at)
+    sensors.drain_all(at=at)
+
+    told = sessions._said_by(bay, since=at - lie(5))
+
+    read = read_occupied({"occupied": value})
+    assert told == ([] if read is None else [(at, read)])
+
+
+def test_said_by__a_month_of_heartbeats__only_the_changes(bay: ParkingBay, at: datetime):
+    for minutes in range(40, 0, -1):
+        word = {"occupied": int(30 > minutes > 10)}
+        sensors.store(sensors.said("bay-17", word, at - lie(minutes)), at=at)
+    sensors.drain_all(at=at)
+
+    assert sessions._said_by(bay, since=at - lie(60)) == [
+        (at - lie(40), False),
+        (at - lie(29), True),
+        (at - lie(10), False),
+    ]
 
 
 # Claims
