@@ -161,7 +161,7 @@ def test_settle__eight_workers_with_one_bay__charged_once(
         for is_occupied, moment in ((1, start), (0, end)):
             sensors.store(sensors.said("bay-17", {"occupied": is_occupied}, moment), at=at)
         sensors.work(at=at)
-        sensors.claim(phone, at=at)
+        sensors.claim(phone, at=at, parked_at=start)
 
         found = together(WORKERS, lambda _: sessions.follow(bay.id, settled_before=at, at=at))
 
