@@ -207,6 +207,18 @@ def lock_arrival(
     )
 
 
+def lock_booking_of_ticket(ticket_id: uuid.UUID, *, organisation_id: uuid.UUID) -> Booking | None:
+    """Return the booking of a ticket there, locked; None when there is none.
+
+    Who changes both locks the booking before the ticket, for so the check-in does.
+    """
+    return (
+        Booking.objects.select_for_update(of=("self",), no_key=True)
+        .filter(ticket__id=ticket_id, ticket__organisation_id=organisation_id)
+        .first()
+    )
+
+
 def bookings_of(*, resident_id: uuid.UUID) -> QuerySet[Booking]:
     """Return a resident's bookings with all that is shown of them, to be ordered by `-id`."""
     return Booking.objects.select_related(

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from services import history, queries, states
 from services.models import AT_A_DESK, Booking, Service, Ticket
@@ -206,15 +207,20 @@ def give_ticket(
 
 def close_old_tickets(*, at: datetime, limit: int = 500) -> int:
     """End what is left of days that are over; returns how many. Safe to run twice."""
+    old = Ticket.objects.filter(issued_at__lte=at - TICKET_LIFE)
+    old = old.exclude(state__in=("served", "closed")).order_by("issued_at", "id")
     with transaction.atomic():
-        old = (
-            Ticket.objects.select_related("booking")
-            .select_for_update(of=("self",), skip_locked=True, no_key=True)
-            .filter(issued_at__lte=at - TICKET_LIFE)
-            .exclude(state__in=("served", "closed"))
-            .order_by("issued_at", "id")[:limit]
+        due = list(old.values_list("id", flat=True)[:limit])
+        bookings = (  # before their tickets, see queries.lock_booking_of_ticket
+            Booking.objects.select_for_update(of=("self",), skip_locked=True, no_key=True)
+            .filter(ticket__id__in=due)
+            .order_by("id")
         )
-        tickets = list(old)
+        tickets = list(
+            old.select_related("booking")
+            .select_for_update(of=("self",), skip_locked=True, no_key=True)
+            .filter(Q(booking=None) | Q(booking__in=[each.id for each in bookings]), id__in=due)
+        )
         for ticket in tickets:
             ends_as = {"serving": "served", "missed": "missed"}.get(ticket.state, "cancelled")
             history.change_ticket(ticket, "closed", actor=DAY_END, at=at)
@@ -249,12 +255,12 @@ def _move(
 ) -> TicketShown:
     with once(key, at=at) as claim:
         if claim.answer is None:
-            ticket = queries.lock_ticket(
-                id=ticket_id, organisation_id=required(caller.organisation_id)
-            )
+            organisation_id, to_state = required(caller.organisation_id), _STEPS[step]
+            if to_state == "served":
+                queries.lock_booking_of_ticket(ticket_id, organisation_id=organisation_id)
+            ticket = queries.lock_ticket(id=ticket_id, organisation_id=organisation_id)
             if ticket is None:
                 raise NotFound
-            to_state = _STEPS[step]
             if states.TICKET.event(ticket.state, to_state) != step:
                 raise IllegalTransition
             if ticket.desk_id != caller.desk_id:

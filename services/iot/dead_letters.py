@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import models, transaction
 
 from services.iot.intake import DRAIN_TASK, shard_of
 from services.iot.models import DeadLetter, InboxMessage, Quarantined
@@ -10,6 +10,7 @@ from vpass.common import outbox
 from vpass.common.errors import NotFound
 
 KEPT_FOR = timedelta(days=30)
+PURGED_AT_ONCE = 10_000
 
 
 def replay(dead_letter_id: int) -> None:
@@ -31,6 +32,8 @@ def replay(dead_letter_id: int) -> None:
 
 
 def purge(*, at: datetime) -> None:
-    """Forget dead letters and quarantined events older than 30 days."""
-    DeadLetter.objects.filter(received_at__lt=at - KEPT_FOR).delete()
-    Quarantined.objects.filter(received_at__lt=at - KEPT_FOR).delete()
+    """Forget dead letters and quarantined events older than 30 days, a bounded number at a time."""
+    kinds: tuple[type[models.Model], ...] = (DeadLetter, Quarantined)
+    for kind in kinds:
+        old = kind._default_manager.filter(received_at__lt=at - KEPT_FOR).order_by("received_at")
+        kind._default_manager.filter(pk__in=old.values("pk")[:PURGED_AT_ONCE]).delete()

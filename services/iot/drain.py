@@ -7,7 +7,13 @@ from typing import NamedTuple
 
 from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    transaction,
+)
 
 from services.iot import partitions, twins
 from services.iot.applications import CITY_APPLICATIONS
@@ -26,8 +32,11 @@ from vpass.common.api.problems import is_passing
 from vpass.common.observability import log
 
 BATCH = 4_000
-BATCH_BYTES = 16 * 1024 * 1024
+BATCH_BYTES = 1024 * 1024  # a message alone may be larger
 LOCK_CLASS = 22098
+
+_LOCKED = "55P03"  # the database's time-out of waiting for a lock
+_TOO_SLOW = "57014"  # the database's time-out of a statement
 
 _TAKE = """
 DELETE FROM iot_inbox WHERE shard = %(shard)s AND id = ANY (ARRAY(
@@ -99,7 +108,7 @@ class _Batch:
 
 
 class _Poisoned(Exception):
-    """At least one of the messages cannot be stored, although it could be read."""
+    """At least one of the messages cannot be stored, although it could be read, or not so many."""
 
 
 def drain(*, shard: int, at: datetime, limit: int = BATCH) -> int:
@@ -107,20 +116,43 @@ def drain(*, shard: int, at: datetime, limit: int = BATCH) -> int:
     fewer when they are large, so that a batch fits into memory.
 
     0 also while another drains this shard. Safe to run twice, at once, or to be killed: messages
-    leave the inbox in the transaction that writes what they say. What cannot be read becomes a
-    dead letter, what has an impossible time is quarantined, and neither holds up the rest.
+    leave the inbox in the transaction that writes what they say. What cannot be read, or alone
+    not be written in time, becomes a dead letter, what has an impossible time is quarantined, and
+    neither holds up the rest.
     """
-    partitions.ensure(at=at)
+    _ensure_days(at=at)
+    while True:
+        try:
+            with transaction.atomic():
+                rows = _take(shard, limit)
+                if rows:
+                    _work(rows, at=at)
+            return len(rows)
+        except _Poisoned as error:
+            if len(rows) == 1:
+                log.warning("message_poisoned", exc_info=error.__cause__)
+                return _bury_first(rows[0], shard)
+            # Anew with half: what is sound commits, until the poisoned one is the first alone.
+            limit = len(rows) // 2
+
+
+def _ensure_days(*, at: datetime) -> None:
     try:
-        with transaction.atomic():
-            rows = _take(shard, limit)
-            if rows:
-                _work(rows, at=at)
-    except _Poisoned:
-        with transaction.atomic():
-            rows = _take(shard, limit)
-            _work_apart(rows, at=at)
-    return len(rows)
+        partitions.ensure(at=at)
+    except OperationalError as error:
+        # Somebody reads the events for long: the coming days can wait, and are asked for again.
+        if getattr(error.__cause__, "pgcode", None) != _LOCKED or not partitions.has_day(at):
+            raise
+        log.warning("days_not_made", exc_info=error)
+
+
+def _bury_first(row: _Row, shard: int) -> int:
+    with transaction.atomic():
+        if _take(shard, 1) == [row]:
+            _bury([(row, "not_storable")])
+            return 1
+        transaction.set_rollback(True)  # another has been here meanwhile
+    return 0
 
 
 def _take(shard: int, limit: int) -> list[_Row]:
@@ -136,44 +168,30 @@ def _take(shard: int, limit: int) -> list[_Row]:
 
 
 def _work(rows: Sequence[_Row], *, at: datetime) -> None:
-    batch = _read(rows)
+    batch = _read(rows, at=at)
     try:
         _write(batch, at=at)
     except SoftTimeLimitExceeded:
         raise
     except (DatabaseError, InterfaceError) as error:
-        if is_passing(error):
+        state = getattr(error.__cause__, "pgcode", None)
+        # A connection that ended, for it was idle too long or the server went, leaves no state.
+        is_too_much = state == _TOO_SLOW or (len(rows) > 1 and state in (None, "25P03"))
+        if is_passing(error) and not is_too_much:
             raise
         raise _Poisoned from error
     except ValueError as error:  # a text that the driver cannot even send
         raise _Poisoned from error
 
 
-def _work_apart(rows: Sequence[_Row], *, at: datetime) -> None:
-    """Halve until the poisoned message stands alone, which then is a dead letter."""
-    if not rows:
-        return
-    try:
-        with transaction.atomic():
-            _work(rows, at=at)
-    except _Poisoned as error:
-        if len(rows) == 1:
-            log.warning("message_poisoned", exc_info=error.__cause__)
-            _bury([(rows[0], "not_storable")])
-            return
-        half = len(rows) // 2
-        _work_apart(rows[:half], at=at)
-        _work_apart(rows[half:], at=at)
-
-
 # Reading
 
 
-def _read(rows: Sequence[_Row]) -> _Batch:
+def _read(rows: Sequence[_Row], *, at: datetime) -> _Batch:
     batch = _Batch()
     for row in rows:
         try:
-            _read_one(row, batch)
+            _read_one(row, batch, at=at)
         except Unreadable as error:
             batch.dead.append((row, error.reason))
         except SoftTimeLimitExceeded:
@@ -184,7 +202,7 @@ def _read(rows: Sequence[_Row]) -> _Batch:
     return batch
 
 
-def _read_one(row: _Row, batch: _Batch) -> None:
+def _read_one(row: _Row, batch: _Batch, *, at: datetime) -> None:
     known = settings.SECRETS.iot_sources.get(row.source)
     if known is None or known[0] not in DIALECTS:
         raise Unreadable("source")
@@ -199,7 +217,9 @@ def _read_one(row: _Row, batch: _Batch) -> None:
             told.append((row.source, said))
     # Only now: a message is taken in whole or not at all.
     batch.told += told
-    earliest, latest = row.received_at - partitions.PAST, row.received_at + partitions.FUTURE
+    # A message may have waited; its older days are kept for one day more and gone then.
+    earliest = max(row.received_at, at - partitions.KEPT_LONGER) - partitions.PAST
+    latest = row.received_at + partitions.FUTURE
     for event in events:
         if earliest <= event.reading.event_time <= latest:
             batch.events.setdefault(event.key, event)

@@ -7,8 +7,10 @@ PARKING_SESSION = EdgeTable(
     initial="open",
     edges={
         "open": {"ended": "leave"},
-        # From here on what was parked and what it costs stand for good.
         "ended": {
+            # A late word moved the claim, and its session with it, on to a car that is still there.
+            "open": "reopen",
+            # From here on what was parked and what it costs stand for good.
             "no_fee": "settle_free",
             "unclaimed": "settle_unclaimed",
             "paid": "settle_paid",

@@ -62,6 +62,28 @@ def test_collect__outbox__what_waits_how_long_and_what_is_dead():
     assert len(sent) == 1
 
 
+def test_recent__many_ask__the_floors_once_in_half_a_minute_and_the_outbox_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    asked: list[datetime] = []
+
+    def count(*, at: datetime) -> list[Figure]:
+        asked.append(at)
+        return [Figure("taps", "刷卡", "Taps", len(asked), "count", "today")]
+
+    contributions.register(figures.QUESTION, "cards", lambda *, at: count(at=at))
+    monkeypatch.setattr(figures, "_Kept", type("_Kept", (), dict(vars(figures._Kept))))
+    seen = []
+
+    for seconds in (0, 5, 29, 30, 31, 10):
+        put("dead")
+        found = figures.recent(at=AT + timedelta(seconds=seconds))
+        seen.append((found[2].value, found[-1].value))
+
+    assert seen == [(1, 1), (2, 1), (3, 1), (4, 2), (5, 2), (6, 3)]
+    assert asked == [AT, AT + timedelta(seconds=30), AT + timedelta(seconds=10)]
+
+
 @pytest.mark.parametrize(
     ("at", "begun"),
     [

@@ -63,6 +63,16 @@ def copy_numbered(table: str, where: str, **changes: str) -> str:
     return copy(table, where, id=f"(SELECT max(id) + 1 FROM {table})", **changes)
 
 
+def book(state: str) -> str:
+    """The statement that writes somebody's booking of a slot, and gives it no seat."""
+    return (
+        "INSERT INTO services_booking (id, resident_id, service_id, slot_id, day, state,"
+        " held_until, created_at) SELECT gen_random_uuid(), r.id, s.service_id, s.id, s.day,"
+        f" '{state}', s.starts_at, s.starts_at FROM services_slot s, identity_resident r"
+        " WHERE NOT EXISTS (SELECT FROM services_booking b WHERE b.resident_id = r.id) LIMIT 1"
+    )
+
+
 DAMAGE: list[tuple[str, str, str]] = [
     (
         "I1",
@@ -424,6 +434,15 @@ DAMAGE: list[tuple[str, str, str]] = [
         "I10",
         "an order of no till without a charge",
         f"UPDATE payments_order SET till_id = NULL WHERE id = {_PAID_ORDER}",
+    ),
+    ("I12", "an appointment without a seat", book("booked")),
+    (
+        "I12",
+        "a seat taken for a cancelled appointment",
+        f"WITH made AS ({book('cancelled')} RETURNING id, slot_id)"
+        " UPDATE services_seat s SET free_from = NULL, booking_id = made.id FROM made"
+        " WHERE s.slot_id = made.slot_id AND s.n = (SELECT min(n) FROM services_seat"
+        " WHERE slot_id = made.slot_id)",
     ),
 ]
 

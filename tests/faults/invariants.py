@@ -1,4 +1,4 @@
-"""What must hold of the money whatever was killed: rules I1 to I10, each one SQL, in one snapshot.
+"""What must hold of money and seats whatever was killed: rules I1 to I12, each SQL, in a snapshot.
 
 They read as the application or as the owner, and can run while payments go on; what `at_rest` adds
 holds when nothing is under way any more. (I11, the audit chain, comes with the chain.)

@@ -1,4 +1,4 @@
-"""The rules I1 to I10, each one SQL that gives a line of text for each thing that breaks it.
+"""The rules I1 to I12, each one SQL that gives a line of text for each thing that breaks it.
 
 Parameters: `told` (what clients hold us to), `banks` (totals by bank code) and `edges` (of the
 state tables) as JSON, and `at_rest`. See invariants.examine.
@@ -421,6 +421,23 @@ SELECT format('order %%s was made without a charge', o.id) FROM payments_order o
             AND c.merchant_id = o.merchant_id AND c.state = 'paid')
 """
 
+# Whose appointment stands or was kept has a seat for good, and no other seat is taken for good; but
+# for those whose day ended while they waited.
+I12 = """
+SELECT format('booking %%s is %%s and has no seat', b.id, b.state) FROM services_booking b
+    WHERE b.state IN ('booked', 'checked_in', 'served', 'missed') AND NOT EXISTS (
+        SELECT FROM services_seat s
+        WHERE s.booking_id = b.id AND s.slot_id = b.slot_id AND s.free_from IS NULL)
+UNION ALL
+SELECT format('seat %%s is taken by booking %%s, which is %%s', s.id, b.id, b.state)
+    FROM services_seat s LEFT JOIN services_booking b ON b.id = s.booking_id
+    WHERE s.free_from IS NULL
+        AND COALESCE(b.state, '') NOT IN ('booked', 'checked_in', 'served', 'missed')
+        AND NOT EXISTS (
+            SELECT FROM services_bookingchange c
+            WHERE c.booking_id = b.id AND c.event = 'close_day')
+"""
+
 RULES: Mapping[str, str] = {
     "I1": I1,
     "I2": I2,
@@ -432,4 +449,5 @@ RULES: Mapping[str, str] = {
     "I8": I8,
     "I9": I9,
     "I10": I10,
+    "I12": I12,
 }

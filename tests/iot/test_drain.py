@@ -1,12 +1,13 @@
 """What was taken in is read once, whatever else lies beside it in the inbox."""
 
 import json
+import time
 from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg2
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, OperationalError, connection
 
 from services.iot import dead_letters, drain, partitions
 from services.iot.models import DeadLetter, Device, Event, InboxMessage, Quarantined, Twin
@@ -99,6 +100,54 @@ def test_drain__large_messages__fewer_at_a_time_but_never_none(
         taken.append(drain.drain(shard=shard, at=at))
 
     assert taken == [1, 3]
+
+
+@pytest.mark.parametrize(("at_once", "dead"), [(2, 0), (0, 1)])
+def test_drain__more_than_the_time_is_for__by_halves_and_the_rest_goes_on(
+    at: datetime, monkeypatch: pytest.MonkeyPatch, at_once: int, dead: int
+):
+    """The statement time-out of the database itself, above two readings or at a certain one."""
+    real = drain._write
+
+    def slow(batch: drain._Batch, *, at: datetime) -> None:
+        is_there = any(each.reading.props == {"pm25": 5} for each in batch.events.values())
+        if len(batch.events) > at_once if at_once else is_there:
+            with connection.cursor() as cursor:
+                cursor.execute("SET LOCAL statement_timeout = 20")
+                cursor.execute("SELECT pg_sleep(5)")
+        real(batch, at=at)
+
+    monkeypatch.setattr(drain, "_write", slow)
+    for number in range(9):
+        sensors.store(air("d1", at + timedelta(seconds=number), number), at=at)
+
+    assert sensors.drain_all(at=at) == 9
+
+    assert left() == (0, 9 - dead, dead, 0)
+    assert sensors.twin("d1").reported["Air"]["pm25"][0] == 8
+    assert [each.reason for each in DeadLetter.objects.all()] == ["not_storable"] * dead
+
+
+def test_drain__connection_ended_while_idle__by_halves_on_another(
+    at: datetime, monkeypatch: pytest.MonkeyPatch
+):
+    real = drain._write
+
+    def slow(batch: drain._Batch, *, at: datetime) -> None:
+        if len(batch.events) > 2:
+            with connection.cursor() as cursor:
+                cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 20")
+                time.sleep(0.1)
+                cursor.execute("SELECT 1")
+        real(batch, at=at)
+
+    monkeypatch.setattr(drain, "_write", slow)
+    for number in range(5):
+        sensors.store(air("d1", at + timedelta(seconds=number), number), at=at)
+
+    assert sensors.drain_all(at=at) == 5
+
+    assert left() == (0, 5, 0, 0)
 
 
 def test_drain__pushed_again__counts_once(at: datetime):
@@ -228,6 +277,15 @@ def test_drain__event_time_at_the_bounds__taken_or_quarantined(
     assert Twin.objects.filter(device__external_id="d1").count() == is_taken
 
 
+def test_drain__waited_for_days__what_has_no_day_any_more_is_quarantined(at: datetime):
+    for lag in (timedelta(days=31), timedelta(days=31, seconds=1), timedelta(days=34)):
+        sensors.store(air("d1", at - lag, 40), at=at - timedelta(days=5))
+
+    sensors.drain_all(at=at)
+
+    assert left() == (0, 1, 0, 2)
+
+
 def test_drain__database_goes_away__nothing_lost_and_nothing_dead(
     at: datetime, monkeypatch: pytest.MonkeyPatch
 ):
@@ -266,15 +324,24 @@ def test_replay__after_it_can_be_read__taken_in_once(at: datetime, monkeypatch: 
         dead_letters.replay(dead.id)
 
 
-def test_purge__dead_and_quarantined_of_a_month_ago__forgotten(at: datetime):
-    for lag in (timedelta(), timedelta(days=40)):
+def test_purge__dead_and_quarantined_of_a_month_ago__forgotten_some_at_a_time(
+    at: datetime, monkeypatch: pytest.MonkeyPatch
+):
+    for lag in (timedelta(), timedelta(days=40), timedelta(days=41)):
         sensors.store(b"{", at=at - lag)
         sensors.store(air("d1", at + timedelta(days=90), lag.days), at=at - lag)
     sensors.drain_all(at=at)
+    assert left() == (0, 0, 3, 3)
+
+    monkeypatch.setattr(dead_letters, "PURGED_AT_ONCE", 1)
+
+    with statements() as sent:
+        dead_letters.purge(at=at)
+
     assert left() == (0, 0, 2, 2)
-
+    assert len(sent) == 2
     dead_letters.purge(at=at)
-
+    dead_letters.purge(at=at)
     assert left() == (0, 0, 1, 1)
 
 
@@ -298,6 +365,8 @@ def test_ensure__a_later_day__made_once_and_dropped_when_over(
     at: datetime, owner_url: str, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(partitions._Made, "through", datetime.min.date())
+    partitions.ensure(at=at)  # the database may have been made the day before
+    monkeypatch.setattr(partitions._Made, "through", datetime.min.date())
     before = days()
 
     with statements() as sent:
@@ -311,6 +380,27 @@ def test_ensure__a_later_day__made_once_and_dropped_when_over(
     with psycopg2.connect(owner_url) as owner, owner.cursor() as cursor:
         for day in made:
             cursor.execute(f"DROP TABLE {day}")
+
+
+def test_drain__somebody_reads_the_events_for_long__goes_on_with_the_days_there_are(
+    at: datetime, owner_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    tomorrow = at + timedelta(days=1)
+    monkeypatch.setattr(partitions._Made, "through", datetime.min.date())
+    sensors.store(air("d1", at, 1), at=at)
+    with psycopg2.connect(owner_url) as reader, reader.cursor() as reading:
+        reading.execute("SELECT count(*) FROM iot_event")
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = 50")
+        try:
+            assert sensors.drain_all(at=tomorrow) == 1
+            with pytest.raises(OperationalError):
+                sensors.drain_all(at=at + timedelta(days=90))
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute("RESET lock_timeout")
+
+    assert left() == (0, 1, 0, 0)
 
 
 def test_drop__days_still_in_use__refused_whoever_asks(at: datetime):

@@ -8,9 +8,10 @@ import pytest
 from django.conf import settings
 from django.db import connection
 from django.test import Client
+from prometheus_client import REGISTRY
 
-from services.iot import intake
-from services.iot.api.platform import PushDoor
+from services.iot import intake, tasks
+from services.iot.api.platform import ROUTE, PushDoor
 from services.iot.models import InboxMessage
 from tests import city, sensors
 from tests.statements import statements
@@ -44,6 +45,20 @@ def test_push__right_secret__stored_as_it_came_in_one_statement(way: str):
     assert answer["Cache-Control"] == "no-store"
     assert len(sent) == 1 and sent[0].startswith("INSERT INTO iot_inbox")
     assert inbox() == [("sandbox", MESSAGE)] * 2
+
+
+def test_push__either_way__named_and_counted_as_any_request(way: str):
+    labels = {"route": ROUTE, "method": "POST", "status": "200"}
+    before = REGISTRY.get_sample_value("vpass_http_requests_total", labels) or 0.0
+
+    answer = sensors.push(MESSAGE)
+    own = Client().post(
+        sensors.address(), MESSAGE, "application/json", headers={"X-Request-ID": "platform-0001"}
+    )
+
+    assert len(answer["X-Request-ID"]) == 32
+    assert own["X-Request-ID"] == "platform-0001"
+    assert REGISTRY.get_sample_value("vpass_http_requests_total", labels) == before + 2
 
 
 @pytest.mark.parametrize(
@@ -165,12 +180,37 @@ def test_ring__many_posts_at_once__one_bell(monkeypatch: pytest.MonkeyPatch):
     rung: list[int] = []
     monkeypatch.setattr(outbox, "ring_for", lambda task, *, shard: rung.append(shard))
     monkeypatch.setattr(intake, "_rung", {})
+    monkeypatch.setattr(intake, "RING_EVERY_S", 60.0)
 
     for _ in range(20):
         sensors.push(MESSAGE)
 
-    assert rung == [intake.shard_of(MESSAGE)] * len(rung)
-    assert 1 <= len(rung) < 10
+    assert rung == [intake.shard_of(MESSAGE)]
+
+
+def test_drain_task__more_than_it_can_do__leaves_the_process_after_two_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    clock = iter(range(100))
+    drained: list[int] = []
+    monkeypatch.setattr(tasks.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(tasks.draining, "drain", lambda *, shard, at: drained.append(shard) or 1)
+
+    tasks.drain(shard=3)
+
+    assert drained == [3, 3]
+
+
+def test_ring__nobody_hears_it__gone_when_the_schedule_has_rung(monkeypatch: pytest.MonkeyPatch):
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(
+        outbox.current_app, "send_task", lambda task, **options: sent.append(options)
+    )
+    monkeypatch.setattr(outbox._Circuit, "silent_until", 0.0)
+
+    outbox.ring_for(intake.DRAIN_TASK, shard=3)
+
+    assert [(each["kwargs"], each["expires"]) for each in sent] == [({"shard": 3}, 5.0)]
 
 
 def test_oldest_waiting__the_first_of_all_shards(at: datetime):

@@ -4,14 +4,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from identity.models import StateChange
 from payments import charges
 from payments.models import Charge
 from services.iot import drain, intake
+from services.iot.applications.parking import sessions
 from services.iot.applications.parking.claims import NothingToClaim, ParkingClaimed
 from services.iot.applications.parking.sessions import CLAIM_WITHIN
+from services.iot.applications.parking.stays import read_occupied
 from services.iot.models import ParkingBay, ParkingClaim, ParkingSession
 from tests import city, sensors
 from tests.sensors import claim, lie
@@ -19,6 +21,7 @@ from tests.shop import Shop, balance_fen, fill, resident_of
 from vpass.common import outbox
 from vpass.common.errors import NotFound
 from vpass.common.idempotency import KeyReused
+from vpass.common.models import OutboxDelivery
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -92,6 +95,82 @@ def test_stay__split_by_late_words__the_claim_goes_with_its_moment(
     ]
     claimed = ParkingSession.objects.get(claim__isnull=False)
     assert (str(claimed.id), claimed.started_at) == (shown.id, at - lie(50))
+
+
+def test_stay__claim_moves_on_to_the_next_car__its_session_is_open_again(
+    bay: ParkingBay, driver: city.Phone, at: datetime
+):
+    says(True, at - lie(30), at=at - lie(30))
+    shown = claim(driver, at=at)  # the one before has left, which nobody has heard yet
+    says(False, at - lie(1), at=at)
+
+    says(True, at - lie(0.5), at=at)
+
+    assert stays() == [
+        (at - lie(30), at - lie(1), "ended", None),
+        (at - lie(0.5), None, "open", None),
+    ]
+    claimed = ParkingSession.objects.get(claim__isnull=False)
+    assert (str(claimed.id), claimed.state) == (shown.id, "open")
+    history = StateChange.objects.filter(object_kind="parking_session", object_id=shown.id)
+    assert [each.event for each in history.order_by("id")] == ["leave", "reopen"]
+    says(False, at + lie(40), at=at + lie(40))
+    sensors.settle(at=at + lie(50))
+    assert stays() == [
+        (at - lie(30), at - lie(1), "unclaimed", 200),
+        (at - lie(0.5), at + lie(40), "paid", 200),
+    ]
+
+
+def test_stay__next_cars_session_is_there_already__the_two_change_places(
+    bay: ParkingBay, driver: city.Phone, at: datetime, settings: Any
+):
+    settings.PARKING_SETTLE_AFTER_S = 86_400
+    for is_occupied, minutes in ((True, 30), (False, 10), (True, 5)):
+        says(is_occupied, at - lie(minutes), at=at)
+    before = ParkingSession.objects.get(ended_at=None)
+    first = ParkingSession.objects.exclude(id=before.id).get()
+    # "I came eight minutes ago": until more is heard, that is the car before.
+    key = ParkingClaim.objects.create(
+        bay=bay, resident_id=resident_of(driver), moment=at - lie(8), claimed_at=at
+    )
+    ParkingSession.objects.filter(id=first.id).update(claim=key)
+
+    says(True, at - lie(9), at=at)
+
+    assert stays() == [
+        (at - lie(30), at - lie(10), "ended", None),
+        (at - lie(9), None, "open", None),
+    ]
+    assert [each.id for each in ParkingSession.objects.order_by("started_at")] == [
+        before.id,
+        first.id,
+    ]
+
+
+def test_settle__one_bay_is_broken__the_others_are_settled(
+    bay: ParkingBay, driver: city.Phone, at: datetime, monkeypatch: pytest.MonkeyPatch
+):
+    says(True, at - lie(70), at=at - lie(70))
+    other = sensors.make_bay("A-018", device="bay-18", at=at, operator=bay.operator)
+    sensors.store(sensors.said("bay-18", {"occupied": 1}, at - lie(70)), at=at - lie(70))
+    sensors.store(sensors.said("bay-18", {"occupied": 0}, at), at=at)
+    says(False, at, at=at)
+    real = sessions.follow
+
+    def follow(bay_id: Any, **named: Any) -> None:
+        if bay_id == bay.id:
+            raise IntegrityError
+        real(bay_id, **named)
+
+    monkeypatch.setattr(sessions, "follow", follow)
+
+    sensors.settle(at=at + lie(10))
+
+    assert dict(ParkingSession.objects.values_list("bay_id", "state")) == {
+        bay.id: "ended",
+        other.id: "unclaimed",
+    }
 
 
 def test_stay__settled__later_words_are_stated_and_never_charged(
@@ -182,6 +261,66 @@ def test_follow_charge__of_something_else__nothing(bay: ParkingBay, driver: city
     assert stays() == []
 
 
+# Which words a bay hears of
+
+
+@pytest.mark.parametrize(
+    ("minutes", "is_occupied", "is_told"),
+    [
+        (90, True, True),  # came earlier
+        (90, False, False),  # nobody was there before
+        (70, True, False),  # the very word
+        (70, False, False),  # at the same moment another has left: nobody had
+        (65, True, False),  # still there
+        (65, False, True),  # was away for a moment
+        (60, True, True),  # at that moment the next came
+        (30, False, False),  # still free
+        (30, True, True),
+    ],
+)
+def test_hear__one_more_word__told_only_when_the_stays_are_others(
+    bay: ParkingBay, at: datetime, minutes: int, is_occupied: bool, is_told: bool, settings: Any
+):
+    settings.PARKING_SETTLE_AFTER_S = 86_400
+    says(True, at - lie(70), at=at)
+    says(False, at - lie(60), at=at)
+    before, stood = OutboxDelivery.objects.count(), stays()
+
+    says(is_occupied, at - lie(minutes), at=at)
+
+    assert OutboxDelivery.objects.count() - before == is_told
+    assert (stays() != stood) == is_told
+
+
+@pytest.mark.parametrize(
+    "value", [True, False, 0, 1, 2, -1, 1.0, 0.0, "1", "true", None, [1], {"a": 1}, 10**30]
+)
+def test_said_by__any_value__read_by_the_database_as_by_the_program(
+    bay: ParkingBay, at: datetime, value: Any
+):
+    sensors.store(sensors.said("bay-17", {"occupied": value, "battery": 3}, at), at=at)
+    sensors.store(sensors.said("bay-17", {"battery": 3}, at - lie(1)), at=at)
+    sensors.drain_all(at=at)
+
+    told = sessions._said_by(bay, since=at - lie(5))
+
+    read = read_occupied({"occupied": value})
+    assert told == ([] if read is None else [(at, read)])
+
+
+def test_said_by__a_month_of_heartbeats__only_the_changes(bay: ParkingBay, at: datetime):
+    for minutes in range(40, 0, -1):
+        word = {"occupied": int(30 > minutes > 10)}
+        sensors.store(sensors.said("bay-17", word, at - lie(minutes)), at=at)
+    sensors.drain_all(at=at)
+
+    assert sessions._said_by(bay, since=at - lie(60)) == [
+        (at - lie(40), False),
+        (at - lie(29), True),
+        (at - lie(10), False),
+    ]
+
+
 # Claims
 
 
@@ -192,13 +331,30 @@ def test_claim__after_the_car_left__settled_ones_are_charged_at_once(
     says(False, at - lie(5), at=at)
     assert stays() == [(at - lie(70), at - lie(5), "unclaimed", 400)]
 
-    shown = claim(driver, at=at + timedelta(days=6))
+    shown = claim(driver, at=at + timedelta(days=6), parked_at=at - lie(70))
 
     assert (shown.state, shown.fee_fen, shown.is_settled) == ("paid", 400, True)
     assert balance_fen(driver) == 9_600
-    assert claim(driver, at=at + timedelta(days=6)).id == shown.id
+    again = claim(driver, at=at + timedelta(days=6), parked_at=at - lie(70))
+    assert again.id == shown.id
     sensors.settle(at=at + timedelta(days=8))
     assert Charge.objects.count() == ParkingClaim.objects.count() == 1
+
+
+@pytest.mark.parametrize(("minutes", "is_claimed"), [(15, True), (15.1, False)])
+def test_claim__without_a_moment__only_who_left_just_now(
+    bay: ParkingBay, driver: city.Phone, at: datetime, minutes: float, is_claimed: bool
+):
+    says(True, at - lie(100), at=at)
+    says(False, at, at=at)
+
+    if is_claimed:
+        assert claim(driver, at=at + lie(minutes)).state == "ended"
+    else:
+        with pytest.raises(NothingToClaim):
+            claim(driver, at=at + lie(minutes))
+
+    assert ParkingClaim.objects.count() == is_claimed
 
 
 def test_claim__by_nobody_in_a_week__lapsed(bay: ParkingBay, driver: city.Phone, at: datetime):
@@ -207,7 +363,7 @@ def test_claim__by_nobody_in_a_week__lapsed(bay: ParkingBay, driver: city.Phone,
     late = at - lie(5) + CLAIM_WITHIN + timedelta(seconds=1)
 
     with pytest.raises(NothingToClaim):
-        claim(driver, at=late)
+        claim(driver, at=late, parked_at=at - lie(70))
     sensors.settle(at=late)
 
     assert stays() == [(at - lie(70), at - lie(5), "lapsed", 400)]

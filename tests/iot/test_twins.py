@@ -29,6 +29,21 @@ def merged(heard: list[Heard]) -> str:
     return json.dumps(reported, sort_keys=True)
 
 
+def test_merge__more_names_than_a_service_has__first_ones_kept_and_the_others_counted():
+    reported: Any = {}
+    many = {f"p{number}": number for number in range(510)}
+
+    ignored = twins.merge(
+        reported, [Heard(1, "Air", START, many), Heard(1, "Sun", START, {"x": 1})]
+    )
+
+    assert ignored == 10
+    assert [len(reported[service]) for service in ("Air", "Sun")] == [500, 1]
+    later = Heard(1, "Air", START + timedelta(seconds=1), {"p0": -1, "p509": -1})
+    assert twins.merge(reported, [later]) == 1
+    assert reported["Air"]["p0"][0] == -1
+
+
 @settings(max_examples=150, deadline=None, database=None, derandomize=True)
 @given(st.lists(events, max_size=5))
 def test_merge__every_order__same_twin(heard: list[Heard]):

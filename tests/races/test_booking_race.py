@@ -1,6 +1,8 @@
 """Forty phones and the last seats: none is sold twice. And the other races at the counter."""
 
+import contextlib
 import os
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +15,7 @@ from django.db import connection, transaction
 from services import counter, history, queries, queueing
 from services.models import Booking, BookingChange, Seat, Slot, Ticket
 from tests import city
-from tests.hall import QUARTER, Hall, book, call_next, cancel, check_in, hold, open_hall
+from tests.hall import QUARTER, Hall, book, call_next, cancel, check_in, hold, open_hall, step
 from tests.ledger import owner
 from tests.together import together
 
@@ -57,6 +59,7 @@ def sell(hall: Hall, phones: list[city.Phone], *, day: int, at: datetime) -> tup
     return slot, Counter(map(outcome, found))
 
 
+@pytest.mark.usefixtures("patient")
 def test_hold__forty_phones_and_five_seats__five_held_and_none_oversold(
     hall: Hall, phones: list[city.Phone], at: datetime
 ):
@@ -266,6 +269,7 @@ def call_at_once(hall: Hall, desks: list[city.DeskBrowser], *, at: datetime) -> 
     return together(len(desks), lambda index: call_next(desks[index], at=at))
 
 
+@pytest.mark.usefixtures("patient")
 def test_call_next__eight_desks_at_once__eight_people_in_their_order(
     hall: Hall, phones: list[city.Phone], at: datetime
 ):
@@ -303,6 +307,7 @@ def test_call_next__guard_off__two_desks_call_one_person(
     assert doubled, "without the lock two desks call one ticket, or the race was none"
 
 
+@pytest.mark.usefixtures("patient")
 def test_call_next__one_desk_in_ten_threads__one_ticket(
     hall: Hall, phones: list[city.Phone], at: datetime
 ):
@@ -313,6 +318,46 @@ def test_call_next__one_desk_in_ten_threads__one_ticket(
 
     assert Counter(map(outcome, found)) == {"called": 1, "desk.busy": 9}
     assert Ticket.objects.filter(state="called").count() == 1
+
+
+@pytest.mark.parametrize("end", ["finish", "day's end"])
+def test_check_in__again_while_the_ticket_ends__neither_waits_for_the_other(
+    hall: Hall, phones: list[city.Phone], at: datetime, monkeypatch: pytest.MonkeyPatch, end: str
+):
+    """Each holds its first lock until the other has one too, or cannot get it."""
+    desk, clerk = hall.desk(at=at), hall.desk(at=at)
+    book(phones[0], hall.slot(starts_at=at + QUARTER), at=at)
+    grant = phones[0].grant(at=at)
+    ticket = check_in(desk, grant.code(at), at=at).ticket
+    call_next(clerk, at=at)
+    step(queueing.serve, clerk, ticket["id"], at=at)
+    later = at + (timedelta(seconds=30) if end == "finish" else queueing.TICKET_LIFE)
+    both = threading.Barrier(2)
+
+    def meet(function: Any) -> Any:
+        def met(*given: Any, **named: Any) -> Any:
+            found = function(*given, **named)
+            with contextlib.suppress(threading.BrokenBarrierError):
+                both.wait(0.3)
+            return found
+
+        return met
+
+    monkeypatch.setattr(queries, "lock_arrival", meet(queries.lock_arrival))
+    monkeypatch.setattr(history, "change_ticket", meet(history.change_ticket))
+    code = grant.code(later)
+
+    def work(index: int) -> Any:
+        if index == 0:
+            return check_in(desk, code, at=later)
+        if end == "finish":
+            return step(queueing.finish, clerk, ticket["id"], at=later)
+        return queueing.close_old_tickets(at=later)
+
+    found = together(2, work)
+
+    assert not isinstance(found[1], Exception)
+    assert outcome(found[0]) == "check_in.no_booking" or found[0].ticket["id"] == ticket["id"]
 
 
 def test_check_in__ten_codes_of_one_walk_in_at_once__one_ticket(

@@ -2,10 +2,13 @@
 
 import os
 from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+import psycopg2
 import pytest
+from django.db import OperationalError, connection
 
 from payments.models import Charge
 from payments.settlement import windows
@@ -98,6 +101,50 @@ def test_drain__guard_off__the_same_race_shows(
     assert sensors.twin("d1").version > READINGS
 
 
+def held_shard(owner: Any, at: datetime) -> int:
+    """A shard with a message that another worker, on this connection, has just taken."""
+    sensors.store(sensors.said("d1", {"n": 1}, at, service="Air"), at=at)
+    shard = InboxMessage.objects.values_list("shard", flat=True)[0]
+    with owner.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(22098, %s)", [shard])
+        cursor.execute("DELETE FROM iot_inbox WHERE shard = %s", [shard])
+    return int(shard)
+
+
+@pytest.fixture
+def hasty() -> Iterator[None]:
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = 50")
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("RESET lock_timeout")
+
+
+def test_drain__another_has_the_shard__goes_on_without_waiting(
+    db: None, hasty: None, owner_url: str, at: datetime
+):
+    with psycopg2.connect(owner_url) as owner:
+        assert drain.drain(shard=held_shard(owner, at), at=at) == 0
+        owner.rollback()
+
+    assert sensors.drain_all(at=at) == 1
+
+
+def test_drain__lock_off__waits_for_the_other(
+    db: None, hasty: None, owner_url: str, at: datetime, monkeypatch: pytest.MonkeyPatch
+):
+    """The rows themselves keep two from taking one message; the lock keeps them from waiting."""
+    monkeypatch.setattr(drain, "LOCK_CLASS", 1)
+
+    with psycopg2.connect(owner_url) as owner:
+        shard = held_shard(owner, at)
+        with pytest.raises(OperationalError) as caught:
+            drain.drain(shard=shard, at=at)
+        owner.rollback()
+
+    assert caught.value.__cause__.pgcode == "55P03"
+
+
 def test_claim__ten_drivers_with_one_car__one_has_it(bay: ParkingBay, at: datetime):
     tried = min(rounds(short=3), 50)
     phones = [city.make_phone(number, at=at) for number in range(10)]
@@ -139,11 +186,18 @@ def test_claim__guard_off__two_have_the_car(
     monkeypatch.setattr(
         sensors.claims, "_find", lambda bay, **_: ParkingSession.objects.get(bay=bay)
     )
+    worst = 0
 
-    found = together(10, lambda index: sensors.claim(phones[index], at=at))
+    for _ in range(20):
+        ParkingSession.objects.update(claim=None)
+        ParkingClaim.objects.all().delete()
+        found = together(10, lambda index: sensors.claim(phones[index], at=at))
+        claimed = sum(not isinstance(each, Exception) for each in found)
+        worst = max(worst, claimed, ParkingClaim.objects.count())
+        if worst > 1:
+            break
 
-    claimed = sum(not isinstance(each, Exception) for each in found)
-    assert ParkingClaim.objects.count() > 1 or claimed > 1
+    assert worst > 1, "without the locks two have one car, or the race was none"
 
 
 def test_settle__eight_workers_with_one_bay__charged_once(
@@ -161,7 +215,7 @@ def test_settle__eight_workers_with_one_bay__charged_once(
         for is_occupied, moment in ((1, start), (0, end)):
             sensors.store(sensors.said("bay-17", {"occupied": is_occupied}, moment), at=at)
         sensors.work(at=at)
-        sensors.claim(phone, at=at)
+        sensors.claim(phone, at=at, parked_at=start)
 
         found = together(WORKERS, lambda _: sessions.follow(bay.id, settled_before=at, at=at))
 

@@ -58,13 +58,13 @@ def redeliver(operator: city.DeskBrowser, letter: int, *, key: str | None = None
 
 
 def test_state__a_quiet_city__everything_up_and_every_floors_figures(operator: city.DeskBrowser):
-    # The first answer of a program looks whether everything is migrated.
+    # The first answer of a program looks whether everything is migrated, and counts the day.
     operator.send("GET", f"{OPERATIONS}/state")
 
     with statements() as sent:
         answer = operator.send("GET", f"{OPERATIONS}/state").json()
 
-    # The session and the proof's single use; settings, outbox twice, identity, payments.
+    # The session and the proof's single use; settings, and the outbox twice.
     assert [engine["name"] for engine in answer["engines"]] == [
         "web",
         "database",
@@ -77,7 +77,7 @@ def test_state__a_quiet_city__everything_up_and_every_floors_figures(operator: c
     assert groups == sorted(groups, key=["runs", "waits", "today"].index)
     names = {figure["name"] for figure in answer["figures"]}
     assert {"desks", "outbox_dead", "payouts_unknown", "payments_fen", "scans_refused"} <= names
-    assert len(sent) == 7
+    assert len(sent) == 5
 
 
 def test_city__only_todays(operator: city.DeskBrowser):

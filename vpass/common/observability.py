@@ -101,8 +101,7 @@ class RequestIdMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        offered = request.headers.get("X-Request-ID", "")
-        identifier = offered if _REQUEST_ID.fullmatch(offered) else new_request_id()
+        identifier = id_for(request)
         id_token, caller_token = _request_id.set(identifier), _caller.set("")
         started = time.perf_counter()
         try:
@@ -115,12 +114,23 @@ class RequestIdMiddleware:
             _request_id.reset(id_token)
 
 
+def id_for(request: HttpRequest) -> str:
+    """The id that a request goes by: the caller's own when it is fit, else a fresh one."""
+    offered = request.headers.get("X-Request-ID", "")
+    return offered if _REQUEST_ID.fullmatch(offered) else new_request_id()
+
+
+def count_request(*, route: str, method: str, status: int, seconds: float) -> None:
+    """Count an answer, and the time it took, under its route's pattern."""
+    _REQUESTS.labels(route=route, method=method, status=str(status)).inc()
+    _SECONDS.labels(route=route, method=method).observe(seconds)
+
+
 def _tell(request: HttpRequest, status: int, seconds: float) -> None:
     match = request.resolver_match
     route = match.route if match is not None else "unmatched"
     method = request.method if request.method in _METHODS else "other"
-    _REQUESTS.labels(route=route, method=method, status=str(status)).inc()
-    _SECONDS.labels(route=route, method=method).observe(seconds)
+    count_request(route=route, method=method, status=status, seconds=seconds)
     log.info(
         "request",
         method=method,

@@ -92,7 +92,7 @@ class State(OperationsEndpoint):
                     for each in found
                 ],
                 "warnings": warnings,
-                "figures": [_figure(each) for each in figures.collect(at=self.at)],
+                "figures": [_figure(each) for each in figures.recent(at=self.at)],
             }
         )
 
@@ -103,7 +103,7 @@ class City(OperationsEndpoint):
     @describes(answers={200: CityToday}, examples=examples.CITY)
     def get(self, request: Request) -> Response:
         """Show the figures of today, and how they spread over its hours."""
-        found = figures.collect(at=self.at)
+        found = figures.recent(at=self.at)
         return Response(
             {
                 "at": self.at,

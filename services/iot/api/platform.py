@@ -1,5 +1,6 @@
 """What an IoT platform may do: push what its devices say. docs/iot-protocol.md is its page."""
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,9 +22,10 @@ from vpass.common.api.parsing import MAX_BODY_BYTES
 from vpass.common.api.problems import bad_request
 from vpass.common.callers import Caller
 from vpass.common.errors import NotAuthenticated
-from vpass.common.observability import note_caller
+from vpass.common.observability import count_request, id_for, note_caller
 
 PUSH = "/api/platform/v1/push/"
+ROUTE = f"{PUSH.removeprefix('/')}<slug:source>/<slug:secret>"
 _ANSWER = b'{"stored":true}'
 
 _PUSHES = Counter("vpass_iot_pushes", "Pushes taken in by the short way, by source.", ["source"])
@@ -98,7 +100,8 @@ class PushDoor:
 
     A platform pushes a thousand times a second, and gives us up when we are slow. So a push with
     the right secret and a body of known, bounded length is stored and answered here, as `Pushes`
-    would, without another look at it. Everything else takes the usual way, and is refused there.
+    would, without another look at it and a line in the log. Everything else takes the usual way,
+    and is refused there.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -110,6 +113,7 @@ class PushDoor:
         source, _, secret = request.path_info.removeprefix(PUSH).partition("/")
         if not sources.is_genuine(source, secret):
             return self.get_response(request)
+        started = time.perf_counter()
         try:
             intake.store(source=source, body=request.body, at=clock.now())
         except UnreadablePostError:
@@ -120,6 +124,9 @@ class PushDoor:
         answer = HttpResponse(_ANSWER, content_type="application/json")
         answer["Content-Length"] = str(len(_ANSWER))
         answer["Cache-Control"] = "no-store"
+        answer["X-Request-ID"] = id_for(request)
+        seconds = time.perf_counter() - started
+        count_request(route=ROUTE, method="POST", status=200, seconds=seconds)
         return answer
 
     @staticmethod

@@ -22,7 +22,9 @@ class ParkingClaimRequest(StrictSerializer):
         r"^[A-Z0-9-]{2,16}\Z", max_length=16, help_text="As it is painted on the ground."
     )
     parked_at = serializers.DateTimeField(
-        required=False, help_text="A moment at which the car stood there; left out: the last car."
+        required=False,
+        help_text="A moment at which the car stood there, up to 7 days after it left; left out: "
+        "the car that is there, or left within the last 15 minutes.",
     )
 
 

@@ -2,7 +2,7 @@
 
 import uuid
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db.models import F, Q, QuerySet
 
@@ -12,6 +12,9 @@ from services.iot.models import ParkingBay, ParkingClaim, ParkingSession
 from vpass.common.callers import Caller, required
 from vpass.common.errors import Conflict, NotFound
 from vpass.common.idempotency import IdempotencyKey, once
+
+# Who does not say when they parked means a car that is there, or has left no longer than this ago.
+JUST_LEFT = timedelta(minutes=15)
 
 _CLAIMABLE = ("open", "ended", "unclaimed")
 
@@ -56,11 +59,11 @@ def claim_bay(
     idempotency_key: IdempotencyKey,
     at: datetime,
 ) -> Shown:
-    """Make the last car in a bay the caller's, or the one that stood there at `parked_at`.
+    """Make the car in a bay the caller's, or the one that stood there at `parked_at`.
 
-    Up to CLAIM_WITHIN after it left. One that is settled already is charged at once. Claiming
-    one's own again changes nothing. Raises NotFound, NothingToClaim, ParkingClaimed, and what
-    charges.charge and `once` raise.
+    Up to JUST_LEFT after it left, and with `parked_at` up to CLAIM_WITHIN. One that is settled
+    already is charged at once. Claiming one's own again changes nothing. Raises NotFound,
+    NothingToClaim, ParkingClaimed, and what charges.charge and `once` raise.
     """
     with once(idempotency_key, at=at) as claim:
         if claim.answer is None:
@@ -112,7 +115,9 @@ def _find(bay: ParkingBay, *, parked_at: datetime | None, at: datetime) -> Parki
         .select_related("claim")
         .filter(bay=bay)
     )
-    if parked_at is not None:
+    if parked_at is None:
+        sessions = sessions.filter(Q(ended_at__isnull=True) | Q(ended_at__gte=at - JUST_LEFT))
+    else:
         is_there = Q(ended_at__isnull=True) | Q(ended_at__gt=parked_at)
         sessions = sessions.filter(is_there, started_at__lte=parked_at)
     found = sessions.order_by(F("started_at").desc()).first()

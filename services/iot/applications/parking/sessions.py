@@ -5,21 +5,21 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import Q
 
 from identity.models import StateChange
 from payments import charges
 from services.iot import intake, partitions, states
 from services.iot.applications.parking.stays import (
+    OCCUPIED_SQL,
     SERVICE,
     Stay,
     claims_by_stay,
     fee_fen,
-    read_occupied,
     stays_in,
 )
-from services.iot.models import Event, ParkingBay, ParkingClaim, ParkingSession
+from services.iot.models import ParkingBay, ParkingClaim, ParkingSession
 from vpass.common import clock, outbox
 from vpass.common.errors import DomainError, NotFound
 from vpass.common.ids import uuid7
@@ -31,6 +31,17 @@ CLAIM_WITHIN = timedelta(days=7)
 ACTOR = "iot.parking"
 
 _LOOSE = ("open", "ended")
+
+_SAID = f"""
+SELECT event_time, is_occupied FROM (
+    SELECT event_time, is_occupied,
+        lag(is_occupied) OVER (ORDER BY event_time, is_occupied) AS before
+    FROM (
+        SELECT event_time, {OCCUPIED_SQL} AS is_occupied FROM iot_event
+        WHERE device_id = %(device)s AND service = %(service)s AND event_time >= %(since)s
+    ) read WHERE is_occupied IS NOT NULL
+) said WHERE before IS DISTINCT FROM is_occupied
+"""  # noqa: S608  a constant
 
 
 def follow_bay(event: outbox.Event) -> None:
@@ -102,8 +113,10 @@ def settle_due(*, at: datetime, limit: int = 500) -> int:
     for bay_id in bays:
         try:
             follow(bay_id, settled_before=before, at=at)
-        except DomainError as error:  # one operator's trouble is not the others'
+        except DomainError as error:  # one bay's trouble is not the others'
             log.error("parking_not_settled", code=error.code)
+        except DatabaseError as error:
+            log.error("parking_not_settled", exc_info=error)
     with transaction.atomic():
         unclaimed = list(
             ParkingSession.objects.select_for_update(skip_locked=True, no_key=True)
@@ -159,11 +172,10 @@ def change(row: ParkingSession, to_state: str, *, at: datetime, fields: Sequence
 
 
 def _said_by(bay: ParkingBay, *, since: datetime) -> list[tuple[datetime, bool]]:
-    events = Event.objects.filter(
-        device_id=bay.device_id, service=SERVICE, event_time__gte=since
-    ).values_list("event_time", "props")
-    read = [(moment, read_occupied(props)) for moment, props in events]
-    return [(moment, is_occupied) for moment, is_occupied in read if is_occupied is not None]
+    """What the sensor said, without what only repeats the word before."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SAID, {"device": bay.device_id, "service": SERVICE, "since": since})
+        return cursor.fetchall()
 
 
 def _claims_of(bay: ParkingBay) -> list[ParkingClaim]:
@@ -193,9 +205,10 @@ def _fit(
     at: datetime,
 ) -> list[ParkingSession]:
     """Bring unsettled rows in line with the stays: a row goes with its claim, or else with the
-    first stay that it overlaps, and a stay without one gets a new row."""
-    by_claim = {row.claim_id: row for row in loose if row.claim_id is not None}
-    unused = [row for row in loose if row.claim_id is None]
+    first stay that it overlaps. A stay without one gets a row that was left over, or a new one."""
+    standing = {claim.id for _, claim in owned if claim is not None}
+    by_claim = {row.claim_id: row for row in loose if row.claim_id in standing}
+    unused = [row for row in loose if row.claim_id not in standing]
     known: list[tuple[ParkingSession, Stay, ParkingClaim | None]] = []
     new: list[tuple[Stay, ParkingClaim | None]] = []
     for stay, claim in owned:
@@ -207,9 +220,12 @@ def _fit(
             new.append((stay, claim))
         else:
             known.append((row, stay, claim))
-    for row, stay, claim in known:  # first, so that no two are open at once
+    pairs = min(len(unused), len(new))
+    known += [(row, *pair) for row, pair in zip(unused[:pairs], new[:pairs], strict=True)]
+    # What is over comes first, so that no two are open at once.
+    for row, stay, claim in sorted(known, key=lambda each: each[1].ended_at is None):
         _move(row, stay, claim, at=at)
-    return [row for row, *_ in known] + [_open(bay, *pair, at=at) for pair in new]
+    return [row for row, *_ in known] + [_open(bay, *pair, at=at) for pair in new[pairs:]]
 
 
 def _move(row: ParkingSession, stay: Stay, claim: ParkingClaim | None, *, at: datetime) -> None:
@@ -219,6 +235,8 @@ def _move(row: ParkingSession, stay: Stay, claim: ParkingClaim | None, *, at: da
     fields = ["started_at", "ended_at", "claim"]
     if row.state == "open" and row.ended_at is not None:
         change(row, "ended", at=at, fields=fields)
+    elif row.state == "ended" and row.ended_at is None:
+        change(row, "open", at=at, fields=fields)
     elif before != (stay, claim):
         row.save(update_fields=fields)
 

@@ -8,6 +8,11 @@ from services.iot.models import ParkingClaim, ParkingTariff
 
 SERVICE = "ParkingSensor"
 OCCUPIED = "occupied"
+# What `read_occupied` says, of the column `props` of an event.
+OCCUPIED_SQL = f"""
+CASE (props->'{OCCUPIED}')::text WHEN 'true' THEN true WHEN '1' THEN true
+    WHEN 'false' THEN false WHEN '0' THEN false END
+""".strip()
 
 _HALF_HOUR, _DAY = timedelta(minutes=30), timedelta(days=1)
 

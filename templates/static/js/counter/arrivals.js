@@ -1,13 +1,11 @@
 // Check-in: the resident's code in, a ticket out; the panel says which number, or why not.
 
 import { Problem } from "../common/api.js";
-import { cleanCode } from "../common/code.js";
 import { explain, fieldName, fieldValue, find, make } from "../common/dom.js";
 import { inLanguage, moment, onLanguage, t } from "../common/language.js";
-import { readPicture } from "./pictures.js";
+import { readPicture } from "../scanning/pictures.js";
+import { hearField } from "../scanning/scanner.js";
 
-const LONG_ENOUGH = 200;
-const SILENCE_MS = 400;
 const TRIES = 3;
 const BETWEEN_TRIES_MS = 700;
 // Personal data does not stay on a screen that others pass by.
@@ -58,7 +56,6 @@ export function makeArrivals({ desk, onArrived, onRefused }) {
   let services = [];
   let last = null;
   let isBusy = false;
-  let silence = null;
   let timer = null;
 
   function words() {
@@ -127,22 +124,15 @@ export function makeArrivals({ desk, onArrived, onRefused }) {
     }
   }
 
-  function arrive(text) {
-    const code = cleanCode(text);
-    clearTimeout(silence);
-    if (code && !isBusy) {
-      send({ body: { code, walk_in_service: walkIn.value || null }, key: crypto.randomUUID() });
-    }
+  function onCode(code) {
+    send({ body: { code, walk_in_service: walkIn.value || null }, key: crypto.randomUUID() });
   }
+
+  const arrive = hearField(field, { isBusy: () => isBusy, onCode });
 
   find("#arrival-form").addEventListener("submit", (event) => {
     event.preventDefault();
     arrive(field.value);
-  });
-  // Scanners without an Enter key fall silent instead.
-  field.addEventListener("input", () => {
-    clearTimeout(silence);
-    if (field.value.length >= LONG_ENOUGH) silence = setTimeout(() => arrive(field.value), SILENCE_MS);
   });
   document.addEventListener("keydown", (event) => {
     const isTyping = ["INPUT", "SELECT", "BUTTON", "A"].includes(document.activeElement?.tagName);

@@ -12,6 +12,7 @@ async function start() {
   if (!page) return;
   const desk = await openDesk(page);
   const watch = makeWatch({
+    everyMs: 60000,
     ask: () => desk.call("GET", "/city", { part: "/api/operations/v1" }),
     draw: (city) => drawFigures(find("#today"), city.figures),
     onRefused: (problem) => entry.judge(problem),

@@ -1,4 +1,4 @@
-// Figures on a page: their numbers in words, their day in bars, and the asking every few seconds.
+// Figures on a page: their numbers in words, their day in bars, and the asking again and again.
 
 import { find, make, showProblem } from "../common/dom.js";
 import { currentLanguage, inLanguage, moment, onLanguage, t } from "../common/language.js";
@@ -59,10 +59,10 @@ export function drawFigures(place, figures, { alarms = [] } = {}) {
 }
 
 /**
- * Asks `ask()` every few seconds while the page is entered, and hands the answer to `draw(answer)`.
+ * Asks `ask()` every `everyMs` while the page is entered, and hands the answer to `draw(answer)`.
  * A failure is shown beside what was known last; `onRefused(problem)` says whether to go on.
  */
-export function makeWatch({ ask, draw, onRefused }) {
+export function makeWatch({ ask, draw, onRefused, everyMs = EVERY_MS }) {
   const trouble = find("#trouble");
   let last = null;
   let isOn = false;
@@ -87,7 +87,7 @@ export function makeWatch({ ask, draw, onRefused }) {
       if (!isOn || !onRefused(error)) return;
       showProblem(trouble, error);
     }
-    if (isOn) timer = setTimeout(look, EVERY_MS);
+    if (isOn) timer = setTimeout(look, everyMs);
   }
 
   onLanguage(show);

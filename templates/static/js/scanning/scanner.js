@@ -9,14 +9,10 @@ const LONG_ENOUGH = 200;
 const SILENCE_MS = 400;
 
 /**
- * Listens to the field "#scanned" and to the camera behind "#camera". `onCode(code)` gets each code,
- * cleaned of what scanners and input methods do to it, unless `isBusy()`.
+ * Hears what a hand scanner types into a field. `onCode(code)` gets each code, cleaned of what
+ * scanners and input methods do to it, unless `isBusy()`; gives the function that scans a text.
  */
-export function makeScanner({ isBusy, onCode }) {
-  const field = find("#scanned");
-  const video = find("#video");
-  const problem = find("#camera-problem");
-  let stopCamera = null;
+export function hearField(field, { isBusy, onCode }) {
   let silence = null;
 
   function scan(text) {
@@ -24,6 +20,24 @@ export function makeScanner({ isBusy, onCode }) {
     clearTimeout(silence);
     if (code && !isBusy()) onCode(code);
   }
+
+  // Scanners without an Enter key fall silent instead.
+  field.addEventListener("input", () => {
+    clearTimeout(silence);
+    if (field.value.length >= LONG_ENOUGH) silence = setTimeout(() => scan(field.value), SILENCE_MS);
+  });
+  return scan;
+}
+
+/**
+ * Listens to the field "#scanned" and to the camera behind "#camera", as `hearField` does.
+ */
+export function makeScanner({ isBusy, onCode }) {
+  const field = find("#scanned");
+  const video = find("#video");
+  const problem = find("#camera-problem");
+  const scan = hearField(field, { isBusy, onCode });
+  let stopCamera = null;
 
   async function toggleCamera() {
     problem.hidden = true;
@@ -52,11 +66,6 @@ export function makeScanner({ isBusy, onCode }) {
     find("#camera").textContent = t(stopCamera ? "scan.camera_stop" : "scan.camera");
   }
 
-  // Scanners without an Enter key fall silent instead.
-  field.addEventListener("input", () => {
-    clearTimeout(silence);
-    if (field.value.length >= LONG_ENOUGH) silence = setTimeout(() => scan(field.value), SILENCE_MS);
-  });
   find("#camera").addEventListener("click", toggleCamera);
   onLanguage(drawButton);
   drawButton();
