@@ -145,7 +145,7 @@ def test_stream__shuffled_repeated_and_late__ends_as_the_ordered_one(
         django_db_setup.restore()
         found = play(spoilt(told, seed=seed), seed=seed + 1, at=at, settings=settings)
         django_db_setup.restore()
-        assert len(ordered["charges"]) >= 2 and ordered["events"] == len(told)
+        assert ordered["charges"] and ordered["events"] == len(told)
         broken += found != ordered
 
     print(f"faults iot-stream: {tried} tried, {broken} broken")
