@@ -1,15 +1,34 @@
 """Gives phones their day grants, and redeems the codes they show: once, anywhere."""
 
+import uuid
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any
 
 from django.conf import settings
 
-from identity import code_format, disclosure, keys, queries
+from identity import code_format, delegation, disclosure, keys, queries
 from identity.access_log import Use, write_use
 from identity.code_format import Code, CodeError, GrantClaims
-from identity.models import Device, Grant, Resident
+from identity.models import Delegation, Device, Grant, Resident
+from identity.refusals import REFUSALS as REFUSALS
+from identity.refusals import CaseNeeded as CaseNeeded
+from identity.refusals import CodeAlreadyUsed as CodeAlreadyUsed
+from identity.refusals import CodeClockWrong as CodeClockWrong
+from identity.refusals import CodeExpired as CodeExpired
+from identity.refusals import CodeKeyUnknown as CodeKeyUnknown
+from identity.refusals import CodeOfOtherCity as CodeOfOtherCity
+from identity.refusals import CodeRevoked as CodeRevoked
+from identity.refusals import CodeSignatureInvalid as CodeSignatureInvalid
+from identity.refusals import CodeUnreadable as CodeUnreadable
+from identity.refusals import DelegationBeyond as DelegationBeyond
+from identity.refusals import DelegationOver as DelegationOver
+from identity.refusals import HolderSuspended as HolderSuspended
+from identity.refusals import NotEntitled as NotEntitled
+from identity.refusals import OverAsking as OverAsking
+from identity.refusals import ScanRefused as ScanRefused
+from identity.refusals import SceneNotAllowed as SceneNotAllowed
 from identity.residents import AccountSuspended
 from vpass.common import limits
 from vpass.common.callers import Caller, required
@@ -44,104 +63,10 @@ class GrantRequestInvalid(DomainError):
     title_zh = "授权请求签名无效"
 
 
-class ScanRefused(DomainError):
-    """The scan is refused; each reason is a class of its own."""
-
-    code: ClassVar[str] = "scan.refused"
-    status = 403
-    title_zh = "扫码被拒绝"
-
-
-class CodeUnreadable(ScanRefused):
-    """This is not a V Pass code."""
-
-    code = "code.unreadable"
-    status = 422
-    title_zh = "无法识别，不是 V Pass 码"
-
-
-class CodeOfOtherCity(ScanRefused):
-    """Another city issued this code."""
-
-    code = "code.other_city"
-    status = 422
-    title_zh = "此码由其他城市签发"
-
-
-class CodeKeyUnknown(ScanRefused):
-    """The key that signed this code is not known."""
-
-    code = "code.key_unknown"
-    status = 422
-    title_zh = "签发此码的密钥未知"
-
-
-class CodeSignatureInvalid(ScanRefused):
-    """The signature is invalid: this code is forged or damaged."""
-
-    code = "code.signature_invalid"
-    status = 422
-    title_zh = "签名无效，此码系伪造或已损坏"
-
-
-class CodeExpired(ScanRefused):
-    """The code has expired; ask for a new one."""
-
-    code = "code.expired"
-    status = 410
-    title_zh = "此码已过期，请出示新码"
-
-
-class CodeClockWrong(ScanRefused):
-    """The clock of the phone is ahead."""
-
-    code = "code.clock_wrong"
-    status = 409
-    title_zh = "手机时钟不准，请校准时间"
-
-
-class CodeAlreadyUsed(ScanRefused):
-    """This code has been used already; ask for a new one."""
-
-    code = "code.already_used"
-    status = 409
-    title_zh = "此码已被使用，请出示新码"
-
-
-class CodeRevoked(ScanRefused):
-    """The right to make codes was withdrawn: the phone is frozen or replaced."""
-
-    code = "code.revoked"
-    status = 403
-    title_zh = "此码已被撤销（手机已冻结或更换）"
-
-
-class HolderSuspended(ScanRefused):
-    """The holder's identity is suspended."""
-
-    code = "code.suspended"
-    status = 403
-    title_zh = "持码人身份已暂停使用"
-
-
-class SceneNotAllowed(ScanRefused):
-    """The holder has not allowed this scene in the code."""
-
-    code = "code.scene_not_allowed"
-    status = 403
-    title_zh = "持码人未允许在此场景使用"
-
-
-class NotEntitled(ScanRefused):
-    """This desk is not entitled to look at records for this purpose."""
-
-    code = "scan.not_entitled"
-    status = 403
-    title_zh = "本窗口无权以此事由查看信息"
-
-
-REFUSALS: dict[str, type[ScanRefused]] = {
-    refusal.code: refusal for refusal in ScanRefused.__subclasses__()
+_DELEGATION_REFUSALS: dict[delegation.Refusal, type[ScanRefused]] = {
+    "over": DelegationOver,
+    "beyond": DelegationBeyond,
+    "suspended": HolderSuspended,
 }
 
 
@@ -161,20 +86,32 @@ class GrantIssued:
 
 @dataclass(frozen=True)
 class CodeUse:
-    """What came of using a code up: its holder, or the problem code of the refusal."""
+    """What came of using a code up: its holder, or the problem code of the refusal.
+
+    `delegation` is set when somebody acts for the holder, or the holder for an enterprise.
+    """
 
     resident: Resident | None = None
     attributes: tuple[str, ...] = ()
     reason: str | None = None
+    line_id: uuid.UUID | None = None
+    knows_holder: bool = True
+    delegation: Delegation | None = None
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What an accepted scan tells its scanner: a pairwise pseudonym and the entitled fields."""
+    """What an accepted scan tells its scanner: the entitled fields, and who acts for whom.
 
-    holder: str
+    `scan` names the scan for what may follow it (a consent). `holder` is the pairwise pseudonym,
+    None where the organisation has no right to know people again.
+    """
+
+    scan: str
+    holder: str | None
     level: int
     fields: dict[str, disclosure.Value]
+    acting: dict[str, str | None] | None
     redeemed_at: str
 
 
@@ -185,8 +122,9 @@ def issue_grant(
 
     `request_jws` is signed by the device's key: typ `vpass-grant+jwt`, `aud` the URL of this route,
     `iat` at most 60 s old, `jti`, and `cnf` {"jwk": the fresh public key}, which must not be the
-    device's own, so that no two days of one phone can be linked. Raises GrantRequestInvalid,
-    AccountSuspended, limits.LimitReached (48 grants a day).
+    device's own, so that no two days of one phone can be linked. With `on_behalf_of`, the id of a
+    delegation, the codes speak for its principal. Raises GrantRequestInvalid, AccountSuspended,
+    delegation.DelegationOver, limits.LimitReached (48 grants a day).
     """
     try:
         limits.spend(GRANTS_PER_DAY, f"device:{caller.device_id}", at=at)
@@ -202,8 +140,13 @@ def issue_grant(
         device = Device.objects.select_related("resident").get(id=required(caller.device_id))
         if device.resident.state != "active":
             raise AccountSuspended
-        fresh = _read_grant_request(request_jws, device=device, at=at)
+        fresh, on_behalf_of = _read_grant_request(request_jws, device=device, at=at)
         expires_at = at.replace(microsecond=0) + GRANT_LIFE
+        holder, acting = device.resident, None
+        if on_behalf_of is not None:
+            acting = delegation.hold_for_grant(on_behalf_of, delegate=device.resident, at=at)
+            holder = acting.principal or device.resident
+            expires_at = min(expires_at, acting.expires_at.replace(microsecond=0))
         handle, status_index = queries.next_handle(), queries.next_status_index()
         signed = code_format.encode_grant(
             GrantClaims(
@@ -218,7 +161,8 @@ def issue_grant(
         )
         Grant.objects.create(
             handle=handle,
-            resident=device.resident,
+            resident=holder,
+            delegation=acting,
             device=device,
             key_id=signer.key_id,
             status_index=status_index,
@@ -242,9 +186,11 @@ def redeem_code(
     case_number: str | None,
     idempotency_key: IdempotencyKey,
     at: datetime,
+    fields: Sequence[str] | None = None,
 ) -> Scan:
     """Use a shown code up, and answer with what this scanner may see of its holder.
 
+    With `fields` it asks for these only, and is refused when one is beyond its right.
     A genuine code counts as used whatever comes of it: a scanner that was refused has still seen
     it. The use is written to the holder's access log, refused ones too. The same caller with the
     same idempotency key gets the same answer again. Raises a ScanRefused.
@@ -255,7 +201,7 @@ def redeem_code(
             # since.
             shown = read_genuine(code, at=at)
             claim.answer = _redeem(
-                shown, caller=caller, purpose=purpose, case_number=case_number, at=at
+                shown, caller=caller, purpose=purpose, case_number=case_number, asked=fields, at=at
             )
     if reason := claim.answer.get("reason"):
         raise REFUSALS[reason]
@@ -288,6 +234,7 @@ def use_code(
     purpose: str,
     case_number: str | None,
     at: datetime,
+    asked: Sequence[str] | None = None,
 ) -> CodeUse:
     """Use a genuine code up inside the caller's transaction: two statements.
 
@@ -297,8 +244,17 @@ def use_code(
     found = queries.find_grant(shown.grant.handle, caller=caller, purpose=purpose)
     if found is None:
         return CodeUse(reason=CodeRevoked.code)
-    attributes = found.attributes or []
-    is_accepted, reason = write_use(
+    rule = found.rule
+    standing = [] if rule is None else rule.attributes
+    attributes = standing if asked is None else asked
+    beyond = [name for name in attributes if name not in standing]
+    reason = _refusal(found, shown, caller=caller, purpose=purpose, at=at)
+    if reason is None and rule is not None:
+        if rule.needs_case and (caller.staff_id is None or case_number is None):
+            reason = CaseNeeded.code
+        elif beyond:
+            reason = OverAsking.code
+    written = write_use(
         Use(
             jti=shown.jti,
             grant=found.grant,
@@ -306,34 +262,55 @@ def use_code(
             purpose=purpose,
             case_number=case_number,
             fields=attributes,
-            reason=_refusal(found, shown, caller=caller),
+            reason=reason,
+            asked=beyond,
+            rule=rule,
         ),
         event=CODE_REDEEMED,
         at=at,
     )
-    if not is_accepted:
-        return CodeUse(reason=reason)
-    return CodeUse(resident=found.grant.resident, attributes=tuple(attributes))
+    if written.reason is not None:
+        return CodeUse(reason=written.reason)
+    return CodeUse(
+        resident=found.grant.resident,
+        attributes=tuple(attributes),
+        line_id=written.line_id,
+        knows_holder=rule is not None and rule.knows_holder,
+        delegation=found.grant.delegation,
+    )
 
 
 def _redeem(
-    shown: Code, *, caller: Caller, purpose: str, case_number: str | None, at: datetime
+    shown: Code,
+    *,
+    caller: Caller,
+    purpose: str,
+    case_number: str | None,
+    asked: Sequence[str] | None,
+    at: datetime,
 ) -> dict[str, Any]:
-    use = use_code(caller=caller, shown=shown, purpose=purpose, case_number=case_number, at=at)
+    use = use_code(
+        caller=caller, shown=shown, purpose=purpose, case_number=case_number, asked=asked, at=at
+    )
     if use.resident is None:
         return {"reason": use.reason}
+    organisation_id = required(caller.organisation_id)
     scan = Scan(
-        holder=disclosure.pseudonym(
-            resident_id=use.resident.id, organisation_id=required(caller.organisation_id)
-        ),
+        scan=str(use.line_id),
+        holder=disclosure.pseudonym(resident_id=use.resident.id, organisation_id=organisation_id)
+        if use.knows_holder
+        else None,
         level=use.resident.level,
         fields=disclosure.disclose(resident=use.resident, attributes=use.attributes, at=at),
+        acting=delegation.shown_to_scanner(use.delegation, attributes=use.attributes),
         redeemed_at=at.isoformat(),
     )
     return asdict(scan)
 
 
-def _refusal(found: queries.GrantFound, shown: Code, *, caller: Caller) -> str | None:
+def _refusal(
+    found: queries.GrantFound, shown: Code, *, caller: Caller, purpose: str, at: datetime
+) -> str | None:
     grant = found.grant
     if grant.ended_at is not None or grant.device.state != "active":
         return CodeRevoked.code
@@ -341,12 +318,20 @@ def _refusal(found: queries.GrantFound, shown: Code, *, caller: Caller) -> str |
         return HolderSuspended.code
     if not shown.presentation.allows(caller.scene or ""):
         return SceneNotAllowed.code
-    if found.attributes is None:
+    if grant.delegation is not None and (
+        reason := delegation.refusal(
+            grant.delegation, scene=caller.scene or "", purpose=purpose, at=at
+        )
+    ):
+        return _DELEGATION_REFUSALS[reason].code
+    if found.rule is None:
         return NotEntitled.code
     return None
 
 
-def _read_grant_request(request_jws: str, *, device: Device, at: datetime) -> P256Public:
+def _read_grant_request(
+    request_jws: str, *, device: Device, at: datetime
+) -> tuple[P256Public, uuid.UUID | None]:
     device_key = public_from_point(bytes(device.point))
     try:
         claims = decode_jws(
@@ -359,9 +344,11 @@ def _read_grant_request(request_jws: str, *, device: Device, at: datetime) -> P2
         )
         confirmation = claims["cnf"]
         fresh = public_from_jwk(confirmation["jwk"] if isinstance(confirmation, dict) else {})
-    except (BadToken, BadKey, KeyError) as error:
+        named = claims.get("on_behalf_of")
+        on_behalf_of = None if named is None else uuid.UUID(named)
+    except (BadToken, BadKey, KeyError, ValueError, TypeError, AttributeError) as error:
         raise GrantRequestInvalid from error
     is_stale = at.timestamp() - claims["iat"] > REQUEST_LIFE_S
     if is_stale or public_point(fresh) == bytes(device.point):
         raise GrantRequestInvalid
-    return fresh
+    return fresh, on_behalf_of

@@ -20,6 +20,9 @@ _CODE_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 
 # What the machines of these organisations may call; all others are terminals.
 _MACHINE_KINDS = {"merchant": "merchant", "bank": "bank"}
+# The systems of offices, as against their terminals, are registered for this scene.
+DEPARTMENT = "department"
+_OFFICES = {"city", "county", "hall", "department"}
 
 
 class DeskCodeRefused(DomainError):
@@ -175,7 +178,7 @@ def find_machine_caller(key_id: str, at: datetime) -> KnownCaller | None:
     terminal = key.terminal
     return KnownCaller(
         caller=Caller(
-            kind=_MACHINE_KINDS.get(terminal.organisation.kind, "terminal"),
+            kind=_machine_kind(terminal),
             id=terminal.id,
             key_id=key.id,
             organisation_id=terminal.organisation_id,
@@ -183,6 +186,13 @@ def find_machine_caller(key_id: str, at: datetime) -> KnownCaller | None:
         ),
         key=VerificationKey.from_bytes(key.algorithm, bytes(key.public_key)),
     )
+
+
+def _machine_kind(terminal: Terminal) -> str:
+    kind = terminal.organisation.kind
+    if terminal.scene == DEPARTMENT and kind in _OFFICES:
+        return DEPARTMENT
+    return _MACHINE_KINDS.get(kind, "terminal")
 
 
 def _new_code() -> str:

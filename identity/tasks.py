@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from identity import keys
+from identity import access_chain, case_shares, consent, delegation, keys
 from vpass.common import clock
 
 
@@ -10,3 +10,18 @@ from vpass.common import clock
 def rotate_signing_keys() -> None:
     """Take the steps that are due in the signing keys' lives."""
     keys.rotate(at=clock.now())
+
+
+@shared_task
+def seal_access_log() -> None:
+    """Seal the lines of the access log that have settled."""
+    access_chain.seal_lines(at=clock.now())
+
+
+@shared_task
+def expire_disclosures() -> None:
+    """End consents, case shares and delegations that are out of date."""
+    at = clock.now()
+    consent.expire_old(at=at)
+    case_shares.expire_old(at=at)
+    delegation.expire_old(at=at)

@@ -42,7 +42,7 @@ PLAIN: dict[str, tuple[Any, int]] = {
 # A status alone is a success; what is refused beyond the edge shows that the edge let it through.
 CALLERS = (
     "anonymous", "key", "resident 1", "resident 2", "staff", "accountant", "terminal", "merchant",
-    "bank",
+    "bank", "department",
 )  # fmt: skip
 Cell = tuple[int, str | None]
 NO_PROOF: Cell = (401, "proof.missing")
@@ -61,30 +61,52 @@ GOOD: Cell = (200, None)
 
 # Residents carry their proof in DPoP, desks theirs in Desk-Proof: neither opens the other's door.
 def resident(level_1: Cell, level_2: Cell) -> tuple[Cell, ...]:
-    return (UNKNOWN, UNKNOWN, level_1, level_2, *[UNKNOWN] * 5)
+    return (UNKNOWN, UNKNOWN, level_1, level_2, *[UNKNOWN] * 6)
 
 
 def staff(anyone: Cell, accountant: Cell) -> tuple[Cell, ...]:
-    return (*[UNKNOWN] * 4, anyone, accountant, *[UNKNOWN] * 3)
+    return (*[UNKNOWN] * 4, anyone, accountant, *[UNKNOWN] * 4)
 
 
 def machine(
-    *, terminal: Cell = OTHERS, merchant: Cell = OTHERS, bank: Cell = OTHERS
+    *,
+    terminal: Cell = OTHERS,
+    merchant: Cell = OTHERS,
+    bank: Cell = OTHERS,
+    department: Cell = OTHERS,
 ) -> tuple[Cell, ...]:
-    return (*[UNSIGNED] * 6, terminal, merchant, bank)
+    return (*[UNSIGNED] * 6, terminal, merchant, bank, department)
 
 
 _R, _C, _T = "api/resident/v1/", "api/counter/v1/", "api/terminal/v1/"
 _M, _B, _F = "api/merchant/v1/", "api/bank/v1/", "api/finance/v1/"
+_D = "api/department/v1/"
 # On their way in: the key alone is asked for, and a proof tied to a token is none of it.
-_NEW_PHONE = (NO_PROOF, INVALID, FOREIGN_PROOF, FOREIGN_PROOF, *[NO_PROOF] * 5)
-_NEW_DESK = (*[NO_PROOF] * 4, FOREIGN_PROOF, FOREIGN_PROOF, *[NO_PROOF] * 3)
+_NEW_PHONE = (NO_PROOF, INVALID, FOREIGN_PROOF, FOREIGN_PROOF, *[NO_PROOF] * 6)
+_NEW_DESK = (*[NO_PROOF] * 4, FOREIGN_PROOF, FOREIGN_PROOF, *[NO_PROOF] * 4)
 MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
-    ("get", ".well-known/vpass-keys.json"): (GOOD,) * 9,
+    ("get", ".well-known/vpass-keys.json"): (GOOD,) * 10,
     # Residents
     ("get", _R + "me"): resident(GOOD, GOOD),
     ("get", _R + "access-log"): resident(GOOD, GOOD),
     ("get", _R + "access-log/<uuid:line_id>"): resident(OWN_ID_ONLY, OWN_ID_ONLY),
+    ("post", _R + "access-log/exports"): resident(INVALID, INVALID),
+    ("post", _R + "access-log/<uuid:line_id>/dispute"): resident(NO_KEY, NO_KEY),
+    ("post", _R + "access-log/<uuid:line_id>/dispute/withdrawal"): resident(NO_KEY, NO_KEY),
+    ("get", _R + "consents"): resident(GOOD, GOOD),
+    ("post", _R + "consents/<uuid:consent_id>/approval"): resident(LOW, INVALID),
+    ("post", _R + "consents/<uuid:consent_id>/refusal"): resident(NO_KEY, NO_KEY),
+    ("post", _R + "consents/<uuid:consent_id>/withdrawal"): resident(NO_KEY, NO_KEY),
+    ("get", _R + "share-recipients"): resident(GOOD, GOOD),
+    ("get", _R + "case-shares"): resident(LOW, GOOD),
+    ("post", _R + "case-shares"): resident(LOW, INVALID),
+    ("post", _R + "case-shares/<uuid:share_id>/withdrawal"): resident(LOW, NO_KEY),
+    ("get", _R + "delegations"): resident(LOW, GOOD),
+    ("post", _R + "delegations"): resident(LOW, INVALID),
+    ("post", _R + "delegations/<uuid:delegation_id>/acceptance"): resident(LOW, INVALID),
+    ("post", _R + "delegations/<uuid:delegation_id>/refusal"): resident(LOW, NO_KEY),
+    ("post", _R + "delegations/<uuid:delegation_id>/revocation"): resident(LOW, NO_KEY),
+    ("get", _R + "delegations/<uuid:delegation_id>/uses"): resident(LOW, OWN_ID_ONLY),
     ("post", _R + "identity-proofs"): resident(NO_KEY, NO_KEY),
     ("post", _R + "grants"): resident(LOW, NO_KEY),
     ("get", _R + "wallet"): resident(LOW, GOOD),
@@ -99,6 +121,11 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("get", _R + "funding-sources"): resident(LOW, GOOD),
     # Staff
     ("post", _C + "scans"): staff(NO_KEY, NO_KEY),
+    ("post", _C + "consent-requests"): staff(INVALID, INVALID),
+    ("get", _C + "consent-requests/<uuid:consent_id>"): staff(OWN_ID_ONLY, OWN_ID_ONLY),
+    ("post", _C + "consent-requests/<uuid:consent_id>/release"): staff(NO_KEY, NO_KEY),
+    ("get", _C + "disputes"): staff(ROLE, GOOD),
+    ("post", _C + "disputes/<uuid:line_id>/answer"): staff(ROLE, NO_KEY),
     ("get", _C + "sessions/current"): staff(GOOD, GOOD),
     ("delete", _C + "sessions/current"): staff((204, None), (204, None)),
     ("get", _F + "windows"): staff(ROLE, GOOD),
@@ -111,6 +138,8 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("post", _F + "proposals/<uuid:proposal_id>/rejection"): staff(ROLE, NO_KEY),
     # Machines
     ("post", _T + "scans"): machine(terminal=NO_KEY),
+    ("post", _D + "case-share-openings"): machine(department=NO_KEY),
+    ("post", _D + "case-shares/<uuid:share_id>/decision"): machine(department=NO_KEY),
     ("get", _M + "payments"): machine(merchant=GOOD),
     ("post", _M + "payments"): machine(merchant=NO_KEY),
     ("get", _M + "payments/<uuid:payment_id>"): machine(merchant=OWN_ID_ONLY),
@@ -126,7 +155,7 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("post", _C + "desk-keys"): _NEW_DESK,
     ("post", _C + "sessions"): _NEW_DESK,
     ("post", _M + "till-keys"): machine(
-        terminal=UNKNOWN_KEY, merchant=UNKNOWN_KEY, bank=UNKNOWN_KEY
+        terminal=UNKNOWN_KEY, merchant=UNKNOWN_KEY, bank=UNKNOWN_KEY, department=UNKNOWN_KEY
     ),
 }
 
@@ -182,7 +211,7 @@ def everybody(
 ) -> Everybody:
     shop = open_shop()
     accountant = city.sign_in_clerk(city.make_desk(hall, name="财务室"), username="a", at=at)
-    Staff.objects.filter(user__username="a").update(roles=["finance"])
+    Staff.objects.filter(user__username="a").update(roles=["finance", "privacy"])
     return Everybody(
         {
             "anonymous": lambda method, path, body: city.send(method, path, body, {}),
@@ -194,6 +223,7 @@ def everybody(
             "terminal": kiosk.send,
             "merchant": shop.till.send,
             "bank": shop.system.machine.send,
+            "department": city.make_department(hall).send,
         }
     )
 

@@ -78,7 +78,7 @@ def test_contracts__no_exceptions():
         ("cards/__init__.py", "import payments", "Each floor"),
         ("payments/__init__.py", "import services", "Each floor"),
         ("identity/states.py", "import identity.models", "Inside identity"),
-        ("identity/models.py", "import identity.queries", "Inside identity"),
+        ("identity/models/people.py", "import identity.queries", "Inside identity"),
         ("identity/queries.py", "import identity.keys", "Inside identity"),
         ("identity/keys.py", "import identity.tasks", "Inside identity"),
         ("identity/tasks.py", "import identity.api.public", "Inside identity"),

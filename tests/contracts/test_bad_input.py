@@ -418,6 +418,7 @@ def test_any_body__to_any_post__documented_problem_and_never_a_500(
         "counter": counter.send,
         "finance": accountant.send,
         "terminal": kiosk.send,
+        "department": city.make_department(hall).send,
         "merchant": shop.till.send,
         "bank": shop.system.machine.send,
         "key_dpop": city.Phone().send,

@@ -540,6 +540,10 @@ def test_refusals__each_code_status_and_both_languages():
         "code.suspended": 403,
         "code.scene_not_allowed": 403,
         "scan.not_entitled": 403,
+        "scan.case_needed": 403,
+        "scan.over_asking": 403,
+        "code.delegation_over": 403,
+        "code.delegation_beyond": 403,
     }
     assert set(code_format.CodeError.__subclasses__()) and {
         f"code.{error.reason}" for error in code_format.CodeError.__subclasses__()
@@ -609,7 +613,9 @@ def test_counter_scan__over_http__answer_and_headers(
 
     body = answer.json()
     assert answer.status_code == 200
-    assert body.keys() == {"outcome", "holder", "level", "fields", "redeemed_at"}
+    assert body.keys() == {
+        "outcome", "scan", "holder", "level", "fields", "acting", "redeemed_at",
+    }  # fmt: skip
     assert body["outcome"] == "accepted"
     assert list(body["fields"]) == city.FIELDS
     assert answer["Cache-Control"] == "no-store"

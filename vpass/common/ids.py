@@ -30,3 +30,8 @@ def uuid7(at: datetime) -> uuid.UUID:
     return uuid.UUID(
         int=milliseconds << 80 | 0x7 << 76 | random_a << 64 | 0b10 << 62 | random_b,
     )
+
+
+def first_of(at: datetime) -> uuid.UUID:
+    """Return the number before which every id of an earlier millisecond sorts, as a UUID."""
+    return uuid.UUID(int=(int(at.timestamp() * 1000) & (2**48 - 1)) << 80)
