@@ -36,7 +36,7 @@ _COLUMNS = (
 )  # fmt: skip
 _SHARD = Func(
     F("resident_id"),
-    template=f"get_byte(uuid_send(%(expressions)s), 15) %% {SHARDS}",
+    template=f"get_byte(uuid_send(%(expressions)s), 15) %%%% {SHARDS}",
     output_field=IntegerField(),
 )
 _NONE = uuid.UUID(int=0)

@@ -118,7 +118,7 @@ class Scan:
 def issue_grant(
     *, caller: Caller, request_jws: str, idempotency_key: IdempotencyKey, at: datetime
 ) -> GrantIssued:
-    """Sign a grant of 24 hours for a fresh key of the caller's phone.
+    """Sign a grant of 23 to 24 hours for a fresh key of the caller's phone.
 
     `request_jws` is signed by the device's key: typ `vpass-grant+jwt`, `aud` the URL of this route,
     `iat` at most 60 s old, `jti`, and `cnf` {"jwk": the fresh public key}, which must not be the
@@ -141,7 +141,9 @@ def issue_grant(
         if device.resident.state != "active":
             raise AccountSuspended
         fresh, on_behalf_of = _read_grant_request(request_jws, device=device, at=at)
-        expires_at = at.replace(microsecond=0) + GRANT_LIFE
+        # The full hour: a grant's expiry must not tell when it was fetched, which scanners that
+        # work together could compare with when they saw its holder last.
+        expires_at = at.replace(minute=0, second=0, microsecond=0) + GRANT_LIFE
         holder, acting = device.resident, None
         if on_behalf_of is not None:
             acting = delegation.hold_for_grant(on_behalf_of, delegate=device.resident, at=at)
