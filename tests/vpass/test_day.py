@@ -39,7 +39,18 @@ LOGINS = {
             ],
             "desk_enrolment_codes": ["4" * 16, "5" * 16],
         },
+        "privacy": {
+            "login": {"username": "o", "password": "p", "totp_secret": "AAAA"},
+            "desk_enrolment_code": "6" * 16,
+        },
     },
+    "departments": [
+        {
+            "key_id": f"department-{number}",
+            "private_key_pem": signing.private_pem(signing.generate_ed25519()),
+        }
+        for number in (1, 2)
+    ],
     "terminal": {
         "key_id": "kiosk-1",
         "private_key_pem": signing.private_pem(signing.generate_ed25519()),

@@ -9,6 +9,7 @@ from typing import Any
 
 from vpass.common import signing
 from vpass.day.actors import Clerk, Kiosk, Phone
+from vpass.day.disclosure_actors import Department, PrivacyOfficer, Sharing
 from vpass.day.memory import Memory
 from vpass.day.outside import Outside, Person
 from vpass.day.payment_actors import FinanceOfficer, Till, Wallet
@@ -38,6 +39,19 @@ class Money:
 
 
 @dataclass
+class Disclosure:
+    """Those who ask, answer and act for others on the day, and what they hold."""
+
+    sharing: Sharing
+    officer: PrivacyOfficer
+    desk_enrolment_code: str  # used once
+    department: Department
+    other_department: Department
+    share: Any = None  # as the resident was answered
+    delegation_id: str = ""
+
+
+@dataclass
 class Day:
     """One day: the way to the program, the world outside, the actors, and what they hold."""
 
@@ -50,7 +64,9 @@ class Day:
     phone: Phone
     neighbours_phone: Phone
     money: Money
+    disclosure: Disclosure
     resident: Person | None = None
+    place: int = 0  # the resident's, in the crowd
     neighbour: Person | None = None
     case_number: str = ""
     key_set: list[dict[str, str]] = field(default_factory=list)
@@ -123,6 +139,15 @@ def prepare(
                 _officer(transport, memory, days_own["finance"]["staff"][1]),
             ),
             office_enrolment_codes=days_own["finance"]["desk_enrolment_codes"],
+        ),
+        disclosure=Disclosure(
+            sharing=Sharing(phone),
+            officer=PrivacyOfficer(
+                transport, memory.key("day-privacy"), **days_own["privacy"]["login"]
+            ),
+            desk_enrolment_code=days_own["privacy"]["desk_enrolment_code"],
+            department=Department.of(transport, logins["departments"][0]),
+            other_department=Department.of(transport, logins["departments"][1]),
         ),
     )
 

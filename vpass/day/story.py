@@ -1,5 +1,10 @@
 """The whole citizen's day, thread after thread."""
 
-from vpass.day import payment_steps, settlement_steps, steps
+from vpass.day import disclosure_steps, payment_steps, settlement_steps, steps
 
-STEPS = [*steps.STEPS, *payment_steps.STEPS, *settlement_steps.STEPS]
+STEPS = [
+    *steps.STEPS,
+    *payment_steps.STEPS,
+    *settlement_steps.STEPS,
+    *disclosure_steps.STEPS,
+]

@@ -11,6 +11,7 @@ from identity.models import Desk, MachineKey, Organisation, Terminal
 from payments.settlement import windows
 from vpass.common.signing import ed25519_public_bytes, generate_ed25519, private_pem
 from vpass.secrets import write_once
+from vpass.seed.disclosure import hire_privacy_officer, open_departments, refine_hall
 from vpass.seed.money import hire_accountants, open_bank, open_shop
 from vpass.seed.people import desk_code_of, hire, open_organisation, terminal_code_of
 
@@ -57,17 +58,21 @@ def fill_city(*, state_dir: Path, at: datetime) -> None:
             public_key=ed25519_public_bytes(private),
         )
         office = open_organisation(city, "department", "潍坊市财政局", "Weifang Finance Bureau")
+        refine_hall(hall)
         tills = open_shop(city, bank=open_bank(city))
         logins = {
             "clerk": hire(hall, "clerk"),
             "desk_enrolment_code": desk_code_of(desks[0], at=at),
             "till_enrolment_code": terminal_code_of(tills[0], at=at),
             "finance": hire_accountants(office, "finance", rooms=(1, 2), at=at),
+            "privacy": hire_privacy_officer(hall, "privacy", room=1, at=at),
+            "departments": open_departments(city),
             "day": {
                 "clerk": hire(hall, "day-clerk"),
                 "desk_enrolment_code": desk_code_of(desks[1], at=at),
                 "till_enrolment_code": terminal_code_of(tills[1], at=at),
                 "finance": hire_accountants(office, "day-finance", rooms=(3, 4), at=at),
+                "privacy": hire_privacy_officer(hall, "day-privacy", room=2, at=at),
             },
             "terminal": {"key_id": "kiosk-1", "private_key_pem": private_pem(private)},
         }
