@@ -1,9 +1,11 @@
 // Everything a person sees, in both languages: [Chinese, English]. {name} is filled in.
 
 import { MONEY } from "./strings_money.js";
+import { SHARING } from "./strings_sharing.js";
 
 export const STRINGS = {
   ...MONEY,
+  ...SHARING,
 
   // Shared
   "app.title": ["V Pass · 潍坊", "V Pass · Weifang"],

@@ -4,6 +4,7 @@ import { find, markField, nameOf, onSubmit, showProblem, showView } from "../com
 import { onLanguage, t } from "../common/language.js";
 import { startPage } from "../common/start.js";
 import { openDesk } from "./desk.js";
+import { makeDisputes } from "./disputes.js";
 import { makeScanning } from "./scanning.js";
 
 async function start() {
@@ -11,6 +12,7 @@ async function start() {
   if (!page) return;
   const desk = await openDesk(page);
   const scanning = makeScanning({ desk, onSessionOver });
+  const disputes = makeDisputes({ desk });
   let session = null;
   let isOver = false;
 
@@ -38,11 +40,13 @@ async function start() {
     describe();
     showView("scan", { focus: false });
     scanning.start(session);
+    disputes.start(session);
   }
 
   async function leave() {
     session = null;
     scanning.stop();
+    disputes.stop();
     await desk.endSession();
     askSignIn();
   }

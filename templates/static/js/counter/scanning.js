@@ -4,6 +4,7 @@ import { Problem } from "../common/api.js";
 import { cleanCode } from "../common/code.js";
 import { fieldName, find, make, markField } from "../common/dom.js";
 import { inLanguage, listed, onLanguage, t } from "../common/language.js";
+import { makeAsking } from "./asking.js";
 import { openCamera, readPicture } from "./pictures.js";
 import { makeResult } from "./result.js";
 
@@ -26,7 +27,8 @@ export function makeScanning({ desk, onSessionOver }) {
   let stopCamera = null;
   let silence = null;
 
-  const result = makeResult({ onRetry: () => last && send(last) });
+  const result = makeResult({ onRetry: () => last && send(last), onChange: () => asking.offer(null) });
+  const asking = makeAsking({ desk, onReleased: result.add, onWords: result.say });
 
   function drawPurposes() {
     const chosen = purpose.value;
@@ -59,7 +61,11 @@ export function makeScanning({ desk, onSessionOver }) {
       for (let tries = 1; ; tries += 1) {
         try {
           const options = { body: scan.body, idempotencyKey: scan.key };
-          result.accepted(await desk.call("POST", "/scans", options));
+          const answer = await desk.call("POST", "/scans", options);
+          result.accepted(answer);
+          // Who acts for another cannot consent for them.
+          const item = purposes.find(({ code }) => code === scan.body.purpose);
+          if (!answer.acting) asking.offer(answer.scan, item?.may_ask);
           caseNumber.value = "";
           break;
         } catch (error) {
