@@ -403,3 +403,17 @@ def test_database__never_for_paying_nor_for_oneself(
         Delegation.objects.update(scenes=["id", "pay"])
     with pytest.raises(IntegrityError, match="delegation_to_another"):
         Delegation.objects.update(delegate=phone.caller.resident_id)
+
+
+def test_use__at_a_till__refused__nobody_pays_for_another(
+    phone: city.Phone, carer: city.Phone, at: datetime
+):
+    from tests.shop import open_shop
+
+    shop = open_shop()
+    held = carer.grant(at=at, on_behalf_of=cared(phone, carer, at=at))
+    body = {"code": held.code(at), "amount_fen": 100, "title": "x", "merchant_reference": "r-1"}
+
+    answer = shop.till.send("POST", "/api/merchant/v1/payments", body, key=city.new_key())
+
+    assert city.problem(answer) == (403, "code.delegation_beyond")

@@ -111,6 +111,7 @@ export async function openWallet({ session, store, onPaid, onSeen }) {
   }
 
   async function tellUse(line) {
+    if (line.scene === "own") return;
     const where = [nameOf(line.organisation), nameOf(line.place)].filter(Boolean).join(" · ");
     const time = moment(line.at, { timeStyle: "short" });
     const key = line.outcome === "accepted" ? "code.used" : "code.refused";
