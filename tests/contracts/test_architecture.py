@@ -80,7 +80,7 @@ def test_contracts__no_exceptions():
         ("services/__init__.py", "import vpass.operations", "Each floor"),
         ("vpass/operations/letters.py", "import vpass.seed", "Each floor"),
         ("identity/states.py", "import identity.models", "Inside identity"),
-        ("identity/models.py", "import identity.queries", "Inside identity"),
+        ("identity/models/people.py", "import identity.queries", "Inside identity"),
         ("identity/queries.py", "import identity.keys", "Inside identity"),
         ("identity/keys.py", "import identity.tasks", "Inside identity"),
         ("identity/tasks.py", "import identity.api.public", "Inside identity"),
