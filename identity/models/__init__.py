@@ -1,5 +1,13 @@
 """The rows of identity, split by topic; import them from here."""
 
+from identity.models.codes import (
+    Grant,
+    Redemption,
+    SigningKey,
+    StatusEntry,
+    StatusShard,
+    Suspension,
+)
 from identity.models.disclosure import (
     DELEGABLE_SCENES,
     SHARE_LIFE,
@@ -19,19 +27,13 @@ from identity.models.people import (
     Device,
     Enrolment,
     Entitlement,
-    Grant,
     MachineKey,
     Organisation,
-    Redemption,
     RefreshToken,
     Resident,
-    SigningKey,
     Staff,
     StaffSession,
     StateChange,
-    StatusEntry,
-    StatusShard,
-    Suspension,
     Terminal,
     TerminalEnrolment,
     TokenFamily,

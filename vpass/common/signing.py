@@ -301,10 +301,7 @@ def jws_header(token: str) -> dict[str, Any]:
 
 
 def jws_claims(token: str) -> dict[str, Any]:
-    """The claims of a well-formed ES256 token, NOT verified: to know whose rows to lock first.
-
-    Raises BadToken.
-    """
+    """The claims of a well-formed ES256 token, NOT verified: whom to lock; raises BadToken."""
     return _parts(token)[1]
 
 
