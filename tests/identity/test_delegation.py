@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError
 
-from identity import code_format, delegation_offers, receipts
+from identity import code_format, delegation_offers, figures, receipts
 from identity.api import my_delegations
 from identity.models import AccessLine, Delegation, Enterprise, Grant, Resident
 from tests import city
@@ -392,6 +392,16 @@ def test_delegated_scan__six_statements(
         assert counter.scan(held.code(at)).status_code == 200
 
     assert len(sent) == 6, sent
+
+
+def test_figures__a_use_for_another_stands_in_two_logs__counts_once(
+    phone: city.Phone, carer: city.Phone, counter: city.DeskBrowser, at: datetime
+):
+    counter.scan(carer.grant(at=at, on_behalf_of=cared(phone, carer, at=at)).code(at))
+
+    found = {each.name: each.value for each in figures.figures(at=at)}
+
+    assert (AccessLine.objects.count(), found["scans_accepted"]) == (2, 1)
 
 
 def test_database__never_for_paying_nor_for_oneself(
