@@ -176,6 +176,20 @@ def test_modules__none_past_four_hundred_lines(package: str):
     assert long == {}
 
 
+def test_pages__what_a_module_imports__is_there():
+    """A page whose module is missing shows nothing at all, and no tool of ours would say so."""
+    folder = ROOT / "templates" / "static" / "js"
+
+    lost = [
+        f"{path.relative_to(folder)}: {named}"
+        for path in folder.rglob("*.js")
+        for named in re.findall(r'from "(\.[^"]+)"', path.read_text(encoding="utf-8"))
+        if not (path.parent / named).exists()
+    ]
+
+    assert lost == []
+
+
 def strangers_to_the_ledger(folder: Path) -> dict[str, list[str]]:
     """Each module outside of LEDGER_HOMES that names a table of postings, and what it says."""
     found = {}

@@ -1,5 +1,6 @@
 """What the status lists say of grants under a delegation, which hang on two persons."""
 
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -7,7 +8,14 @@ from uuid import uuid4
 
 import pytest
 
-from identity import code_format, delegation, lost_phones, residents, status_list, suspensions
+from identity import (
+    code_format,
+    delegation,
+    lost_phones,
+    residents,
+    status_list,
+    suspensions,
+)
 from identity.api import my_delegations
 from identity.models import Delegation, Grant, Resident, StatusEntry
 from tests import city
@@ -196,3 +204,31 @@ def test_suspended_while_a_grant_is_issued__the_list_says_so_or_none_is_issued(
     issued = Grant.objects.values_list("status_index", flat=True)
     entries = dict(StatusEntry.objects.values_list("index", "value"))
     assert {entries.get(index) for index in issued} <= {SUSPENDED}
+
+
+@pytest.mark.parametrize("is_guarded", [True, False])
+def test_principal_suspended_before_the_grant_is_committed__waits__and_unguarded_it_is_missed(
+    phone: city.Phone, carer: city.Phone, at: datetime, monkeypatch: pytest.MonkeyPatch,
+    is_guarded: bool,
+):  # fmt: skip
+    """Without the principal's lock the list misses a grant that is written but not committed."""
+    delegation_id = cared(phone, carer, at=at)
+    encode, started = code_format.encode_grant, []
+
+    def slowly(*given: Any, **named: Any) -> bytes:
+        # What the scheduler may do at any time: another transaction in between.
+        thread = threading.Thread(target=together, args=(1, lambda _: suspend(phone, "all", at=at)))
+        started.append(thread)
+        thread.start()
+        thread.join(1.0)
+        assert thread.is_alive() is is_guarded
+        return encode(*given, **named)
+
+    monkeypatch.setattr(code_format, "encode_grant", slowly)
+    if not is_guarded:
+        monkeypatch.setattr(delegation, "lock_sides", lambda *_, **__: None)
+
+    held = carer.grant(at=at, on_behalf_of=delegation_id)
+    started[0].join(20)
+
+    assert value_of(held) == (SUSPENDED if is_guarded else ID_ONLY)

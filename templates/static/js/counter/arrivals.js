@@ -4,7 +4,7 @@ import { Problem } from "../common/api.js";
 import { cleanCode } from "../common/code.js";
 import { explain, fieldName, fieldValue, find, make } from "../common/dom.js";
 import { inLanguage, moment, onLanguage, t } from "../common/language.js";
-import { readPicture } from "./pictures.js";
+import { readPicture } from "../scanning/pictures.js";
 
 const LONG_ENOUGH = 200;
 const SILENCE_MS = 400;
