@@ -4,20 +4,29 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db import connection, transaction
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 
-from identity.models import AccessLine, Entitlement, Grant
-from vpass.common import outbox
-from vpass.common.callers import Caller
+from identity import receipts
+from identity.models import AccessLine, Delegation, Entitlement, Grant
+from identity.queries import Rule, purpose_words
+from vpass.common import limits, outbox
+from vpass.common.callers import Caller, required
 from vpass.common.errors import NotFound
 from vpass.common.ids import uuid7
+from vpass.common.transactions import require_transaction
+
+EXPORT_TYPE = "vpass-export+jwt"
+EXPORT_PATH = "/api/resident/v1/access-log/exports"
+EXPORTED_AT_ONCE = 2_000
+EXPORTS_PER_DAY = limits.Limit("export.day", maximum=50, per=timedelta(days=1))
 
 # One round trip: the single use, the holder's line, and the event. The loser of a race for the same
-# code gets its line too, refused as already used, and no event.
+# code gets its line too, refused as already used, and no event. Who acts for another has a line of
+# their own.
 _WRITE_USE = """
 WITH used AS (
     INSERT INTO identity_redemption (jti, grant_id, scanner, at)
@@ -29,12 +38,15 @@ WITH used AS (
 ), line AS (
     INSERT INTO identity_accessline (id, resident_id, organisation_id, desk_id, terminal_id,
                                      staff_id, scene, purpose, case_number, fields, outcome,
-                                     reason, at)
-    SELECT %(line_id)s, %(resident)s, %(organisation)s, %(desk)s, %(terminal)s, %(staff)s,
+                                     reason, at, asked, visible_from, is_shielded, delegation_id)
+    SELECT whose.line_id, whose.resident_id, %(organisation)s, %(desk)s, %(terminal)s, %(staff)s,
            %(scene)s, %(purpose)s, %(case_number)s,
            CASE WHEN reason IS NULL THEN %(fields)s::text[] ELSE '{}' END,
-           CASE WHEN reason IS NULL THEN 'accepted' ELSE 'refused' END, reason, %(at)s
-    FROM verdict RETURNING 1
+           CASE WHEN reason IS NULL THEN 'accepted' ELSE 'refused' END, reason, %(at)s,
+           %(asked)s::text[], %(visible_from)s::timestamptz, %(is_shielded)s, %(delegation)s::uuid
+    FROM verdict, (VALUES (%(line_id)s::uuid, %(resident)s::uuid),
+                          (%(second_id)s::uuid, %(delegate)s::uuid)) AS whose (line_id, resident_id)
+    WHERE whose.resident_id IS NOT NULL RETURNING 1
 ), told AS (
     SELECT outbox_publish_v1(%(event_id)s, %(event)s, %(payload)s, %(consumers)s, %(at)s)
     FROM verdict WHERE reason IS NULL
@@ -67,7 +79,10 @@ class Deed:
 
 @dataclass(frozen=True)
 class Use:
-    """A genuine code in a scanner's hands; `reason` is why it is refused, if it is."""
+    """A genuine code in a scanner's hands; `reason` is why it is refused, if it is.
+
+    `asked` are the fields asked for beyond the right; `rule` is the right, if there is one.
+    """
 
     jti: bytes
     grant: Grant
@@ -76,18 +91,25 @@ class Use:
     case_number: str | None
     fields: Sequence[str]
     reason: str | None
+    asked: Sequence[str] = ()
+    rule: Rule | None = None
 
 
-def write_use(
-    use: Use, *, event: str, at: datetime, deed: Deed | None = None
-) -> tuple[bool, str | None]:
+@dataclass(frozen=True)
+class Written:
+    """Where a use stands in the holder's log, and the reason code if it was refused."""
+
+    line_id: uuid.UUID
+    reason: str | None
+
+
+def write_use(use: Use, *, event: str, at: datetime, deed: Deed | None = None) -> Written:
     """Use the code up, write the holder's line and tell the event's consumers, in one statement.
 
-    Returns whether the use is accepted, and else the reason code: `code.already_used` for every
-    caller but the first, whatever else there is to refuse. Raises DeedUndone, after which the
-    transaction has to be rolled back.
+    The reason is `code.already_used` for every caller but the first, whatever else there is to
+    refuse. Raises DeedUndone, after which the transaction has to be rolled back.
     """
-    caller, line_id = use.caller, uuid7(at)
+    caller, line_id, delegation = use.caller, uuid7(at), use.grant.delegation
     consumers = outbox.consumers_of(event)
     values: dict[str, Any] = {
         "jti": use.jti,
@@ -105,6 +127,12 @@ def write_use(
         "purpose": use.purpose,
         "case_number": use.case_number,
         "fields": list(use.fields),
+        "asked": list(use.asked),
+        "visible_from": visible_from(use.rule, at=at),
+        "is_shielded": use.rule is not None and use.rule.shields_others,
+        "delegation": None if delegation is None else str(delegation.id),
+        "delegate": _second_reader(delegation),
+        "second_id": str(uuid7(at)),
         "event_id": str(uuid.uuid4()),
         "event": event,
         "payload": json.dumps({"access_line_id": str(line_id)}),
@@ -121,30 +149,121 @@ def write_use(
         raise DeedUndone
     if reason is None and consumers:
         outbox.ring_on_commit()
-    return reason is None, reason
+    return Written(line_id, reason)
 
 
-def lines_of(*, resident_id: uuid.UUID) -> QuerySet[AccessLine]:
-    """Return a resident's own lines, each with the words of its purpose, to be ordered by `-id`."""
-    words = Entitlement.objects.filter(
+def write_line(
+    *,
+    resident_id: uuid.UUID,
+    caller: Caller,
+    purpose: str,
+    at: datetime,
+    fields: Sequence[str] = (),
+    asked: Sequence[str] = (),
+    case_number: str | None = None,
+    reason: str | None = None,
+    rule: Rule | None = None,
+    scene: str | None = None,
+) -> AccessLine:
+    """Write a line about a look that needed no code, in the caller's transaction.
+
+    With a `reason` it is a refused one, and no field was shown. A resident's own act is written
+    with the scene "own" and no organisation.
+    """
+    require_transaction("a line of the access log")
+    is_own = caller.resident_id is not None
+    return AccessLine.objects.create(
+        id=uuid7(at),
+        resident_id=resident_id,
+        organisation_id=caller.organisation_id,
+        desk_id=caller.desk_id,
+        terminal_id=caller.id if not is_own and caller.staff_id is None else None,
+        staff_id=caller.staff_id,
+        scene="own" if is_own else scene or caller.scene or "",
+        purpose=purpose,
+        case_number=case_number,
+        fields=[] if reason else list(fields),
+        asked=list(asked),
+        outcome=AccessLine.Outcome.REFUSED if reason else AccessLine.Outcome.ACCEPTED,
+        reason=reason,
+        at=at,
+        visible_from=visible_from(rule, at=at),
+        is_shielded=rule is not None and rule.shields_others,
+    )
+
+
+def visible_from(rule: Rule | None, *, at: datetime) -> datetime | None:
+    """Return when the resident may read a line written at `at`; None means at once."""
+    if rule is None or not rule.deferred_days:
+        return None
+    return at + timedelta(days=rule.deferred_days)
+
+
+def lines_of(*, resident_id: uuid.UUID, at: datetime) -> QuerySet[AccessLine]:
+    """Return a resident's own lines as they may be read at `at`, to be ordered by `-id`.
+
+    Each has the words of its purpose, and its dispute if there is one. A line which law defers
+    appears at its date.
+    """
+    return readable(AccessLine.objects.filter(resident_id=resident_id), at=at)
+
+
+def readable(lines: QuerySet[AccessLine], *, at: datetime) -> QuerySet[AccessLine]:
+    """Return those lines that law does not defer at `at`, with all that is shown of them."""
+    law = Entitlement.objects.filter(
         organisation=OuterRef("organisation"), scene=OuterRef("scene"), purpose=OuterRef("purpose")
     )
     return (
-        AccessLine.objects.filter(resident_id=resident_id)
-        .select_related("organisation", "desk", "terminal")
-        .annotate(
-            purpose_zh=Subquery(words.values("purpose_zh")[:1]),
-            purpose_en=Subquery(words.values("purpose_en")[:1]),
-        )
+        lines.filter(Q(visible_from__isnull=True) | Q(visible_from__lte=at))
+        .select_related("organisation", "desk", "terminal", "dispute")
+        .select_related("delegation__principal", "delegation__delegate", "delegation__enterprise")
+        .annotate(**purpose_words(), legal_basis=Subquery(law.values("legal_basis")[:1]))
     )
 
 
-def line_of(*, resident_id: uuid.UUID, line_id: uuid.UUID) -> AccessLine:
+def line_of(*, resident_id: uuid.UUID, line_id: uuid.UUID, at: datetime) -> AccessLine:
     """Return one of a resident's own lines; another's and a missing one raise NotFound alike."""
-    line = lines_of(resident_id=resident_id).filter(id=line_id).first()
+    line = lines_of(resident_id=resident_id, at=at).filter(id=line_id).first()
     if line is None:
         raise NotFound
     return line
+
+
+def export_lines(
+    *, caller: Caller, word: str, before: uuid.UUID | None, at: datetime
+) -> tuple[list[AccessLine], uuid.UUID | None]:
+    """Return a resident's lines, newest first, at most `EXPORTED_AT_ONCE`, and where to go on.
+
+    `word` steps the session up: a JWS made for this by the device key, typ `vpass-export+jwt`,
+    `aud` the URL of the export, good once. `before` is the last line of the part before. The export
+    gets a line of its own. Raises receipts.WordInvalid, limits.LimitReached.
+    """
+    claims = receipts.read_word(
+        word, caller=caller, typ=EXPORT_TYPE, path=EXPORT_PATH, required_claims=(), at=at
+    )
+    is_first = limits.spend_once(
+        f"export:{caller.key_id}", str(claims["jti"]), expires_at=at + timedelta(minutes=5)
+    )
+    if not is_first:
+        raise receipts.WordInvalid("replayed")
+    limits.spend(EXPORTS_PER_DAY, caller.scope, at=at)
+    resident_id = required(caller.resident_id)
+    lines = lines_of(resident_id=resident_id, at=at)
+    if before is not None:
+        lines = lines.filter(id__lt=before)
+    found = list(lines.order_by("-id")[: EXPORTED_AT_ONCE + 1])
+    has_more = len(found) > EXPORTED_AT_ONCE
+    with transaction.atomic():
+        write_line(resident_id=resident_id, caller=caller, purpose="export", at=at)
+    found = found[:EXPORTED_AT_ONCE]
+    return found, found[-1].id if has_more else None
+
+
+def _second_reader(delegation: Delegation | None) -> str | None:
+    """Who acted, when that is not the holder: for an enterprise the holder is the one who acts."""
+    if delegation is None or delegation.principal_id is None:
+        return None
+    return _text(delegation.delegate_id)
 
 
 def _text(value: uuid.UUID | None) -> str | None:

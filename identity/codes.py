@@ -1,146 +1,47 @@
 """Redeems the codes that phones show: once, anywhere."""
 
-from collections.abc import Mapping
+import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from django.conf import settings
 from django.db.models.expressions import Combinable
 
-from identity import code_format, disclosure, keys, queries, server_codes
+from identity import code_format, delegation, disclosure, keys, queries, server_codes
 from identity.access_log import Deed, Use, write_use
 from identity.code_format import SCENES, CodeError
-from identity.models import Grant, Resident
+from identity.models import Delegation, Grant, Resident
+from identity.refusals import REFUSALS as REFUSALS
+from identity.refusals import BusSuspended as BusSuspended
+from identity.refusals import CaseNeeded as CaseNeeded
+from identity.refusals import CodeAlreadyUsed as CodeAlreadyUsed
+from identity.refusals import CodeClockWrong as CodeClockWrong
+from identity.refusals import CodeExpired as CodeExpired
+from identity.refusals import CodeKeyUnknown as CodeKeyUnknown
+from identity.refusals import CodeOfOtherCity as CodeOfOtherCity
+from identity.refusals import CodeRevoked as CodeRevoked
+from identity.refusals import CodeSignatureInvalid as CodeSignatureInvalid
+from identity.refusals import CodeUnreadable as CodeUnreadable
+from identity.refusals import DelegationBeyond as DelegationBeyond
+from identity.refusals import DelegationOver as DelegationOver
+from identity.refusals import DoorSuspended as DoorSuspended
+from identity.refusals import HolderSuspended as HolderSuspended
+from identity.refusals import NotEntitled as NotEntitled
+from identity.refusals import OverAsking as OverAsking
+from identity.refusals import PaySuspended as PaySuspended
+from identity.refusals import ScanRefused as ScanRefused
+from identity.refusals import SceneNotAllowed as SceneNotAllowed
 from vpass.common.callers import Caller, required
-from vpass.common.errors import DomainError
 from vpass.common.idempotency import IdempotencyKey, once
 
 CODE_REDEEMED = "identity.code_redeemed"
 
-
-class ScanRefused(DomainError):
-    """The scan is refused; each reason is a class of its own."""
-
-    code: ClassVar[str] = "scan.refused"
-    status = 403
-    title_zh = "扫码被拒绝"
-
-
-class CodeUnreadable(ScanRefused):
-    """This is not a V Pass code."""
-
-    code = "code.unreadable"
-    status = 422
-    title_zh = "无法识别，不是 V Pass 码"
-
-
-class CodeOfOtherCity(ScanRefused):
-    """Another city issued this code."""
-
-    code = "code.other_city"
-    status = 422
-    title_zh = "此码由其他城市签发"
-
-
-class CodeKeyUnknown(ScanRefused):
-    """The key that signed this code is not known."""
-
-    code = "code.key_unknown"
-    status = 422
-    title_zh = "签发此码的密钥未知"
-
-
-class CodeSignatureInvalid(ScanRefused):
-    """The signature is invalid: this code is forged or damaged."""
-
-    code = "code.signature_invalid"
-    status = 422
-    title_zh = "签名无效，此码系伪造或已损坏"
-
-
-class CodeExpired(ScanRefused):
-    """The code has expired; ask for a new one."""
-
-    code = "code.expired"
-    status = 410
-    title_zh = "此码已过期，请出示新码"
-
-
-class CodeClockWrong(ScanRefused):
-    """The clock of the phone is ahead."""
-
-    code = "code.clock_wrong"
-    status = 409
-    title_zh = "手机时钟不准，请校准时间"
-
-
-class CodeAlreadyUsed(ScanRefused):
-    """This code has been used already; ask for a new one."""
-
-    code = "code.already_used"
-    status = 409
-    title_zh = "此码已被使用，请出示新码"
-
-
-class CodeRevoked(ScanRefused):
-    """The right to make codes was withdrawn: the phone is frozen or replaced."""
-
-    code = "code.revoked"
-    status = 403
-    title_zh = "此码已被撤销（手机已冻结或更换）"
-
-
-class HolderSuspended(ScanRefused):
-    """The holder's identity is suspended."""
-
-    code = "code.suspended"
-    status = 403
-    title_zh = "持码人身份已暂停使用"
-
-
-class SceneNotAllowed(ScanRefused):
-    """The holder has not allowed this scene in the code."""
-
-    code = "code.scene_not_allowed"
-    status = 403
-    title_zh = "持码人未允许在此场景使用"
-
-
-class PaySuspended(ScanRefused):
-    """Paying with this person's code is suspended."""
-
-    code = "code.pay_suspended"
-    status = 403
-    title_zh = "持码人的支付功能已暂停使用"
-
-
-class BusSuspended(ScanRefused):
-    """Riding with this person's code is suspended."""
-
-    code = "code.bus_suspended"
-    status = 403
-    title_zh = "持码人的乘车功能已暂停使用"
-
-
-class DoorSuspended(ScanRefused):
-    """Opening doors with this person's code is suspended."""
-
-    code = "code.door_suspended"
-    status = 403
-    title_zh = "持码人的门禁功能已暂停使用"
-
-
-class NotEntitled(ScanRefused):
-    """This desk is not entitled to look at records for this purpose."""
-
-    code = "scan.not_entitled"
-    status = 403
-    title_zh = "本窗口无权以此事由查看信息"
-
-
-REFUSALS: dict[str, type[ScanRefused]] = {
-    refusal.code: refusal for refusal in ScanRefused.__subclasses__()
+_DELEGATION_REFUSALS: dict[delegation.Refusal, type[ScanRefused]] = {
+    "over": DelegationOver,
+    "beyond": DelegationBeyond,
+    "suspended": HolderSuspended,
 }
 
 
@@ -155,11 +56,17 @@ class ShownCode:
 
 @dataclass(frozen=True)
 class CodeUse:
-    """What came of using a code up: its holder, or the problem code of the refusal."""
+    """What came of using a code up: its holder, or the problem code of the refusal.
+
+    `delegation` is set when somebody acts for the holder, or the holder for an enterprise.
+    """
 
     resident: Resident | None = None
     attributes: tuple[str, ...] = ()
     reason: str | None = None
+    line_id: uuid.UUID | None = None
+    knows_holder: bool = True
+    delegation: Delegation | None = None
 
 
 class Occasion(Protocol):
@@ -177,11 +84,17 @@ class Occasion(Protocol):
 
 @dataclass(frozen=True)
 class Scan:
-    """What an accepted scan tells its scanner: a pairwise pseudonym and the entitled fields."""
+    """What an accepted scan tells its scanner: the entitled fields, and who acts for whom.
 
-    holder: str
+    `scan` names the scan for what may follow it (a consent). `holder` is the pairwise pseudonym,
+    None where the organisation has no right to know people again.
+    """
+
+    scan: str
+    holder: str | None
     level: int
     fields: dict[str, disclosure.Value]
+    acting: dict[str, str | None] | None
     redeemed_at: str
 
 
@@ -193,9 +106,11 @@ def redeem_code(
     case_number: str | None,
     idempotency_key: IdempotencyKey,
     at: datetime,
+    fields: Sequence[str] | None = None,
 ) -> Scan:
     """Use a shown code up, and answer with what this scanner may see of its holder.
 
+    With `fields` it asks for these only, and is refused when one is beyond its right.
     A genuine code counts as used whatever comes of it: a scanner that was refused has still seen
     it. The use is written to the holder's access log, refused ones too. The same caller with the
     same idempotency key gets the same answer again. Raises a ScanRefused.
@@ -206,7 +121,7 @@ def redeem_code(
             # since.
             shown = read_genuine(code, at=at)
             claim.answer = _redeem(
-                shown, caller=caller, purpose=purpose, case_number=case_number, at=at
+                shown, caller=caller, purpose=purpose, case_number=case_number, asked=fields, at=at
             )
     if reason := claim.answer.get("reason"):
         raise REFUSALS[reason]
@@ -242,8 +157,9 @@ def use_code(
     shown: ShownCode,
     purpose: str,
     case_number: str | None,
-    occasion: Occasion | None = None,
     at: datetime,
+    asked: Sequence[str] | None = None,
+    occasion: Occasion | None = None,
 ) -> CodeUse:
     """Use a genuine code up inside the caller's transaction: two statements.
 
@@ -259,11 +175,19 @@ def use_code(
     )
     if found is None:
         return CodeUse(reason=CodeRevoked.code)
-    attributes = found.attributes or []
-    reason = _refusal(found, shown, caller=caller)
+    rule = found.rule
+    standing = [] if rule is None else rule.attributes
+    attributes = standing if asked is None else asked
+    beyond = [name for name in attributes if name not in standing]
+    reason = _refusal(found, shown, caller=caller, purpose=purpose, at=at)
+    if reason is None and rule is not None:
+        if rule.needs_case and (caller.staff_id is None or case_number is None):
+            reason = CaseNeeded.code
+        elif beyond:
+            reason = OverAsking.code
     if reason is None and occasion is not None:
         reason = occasion.refusal(found.grant)
-    is_accepted, reason = write_use(
+    written = write_use(
         Use(
             jti=shown.jti,
             grant=found.grant,
@@ -272,34 +196,55 @@ def use_code(
             case_number=case_number,
             fields=attributes,
             reason=reason,
+            asked=beyond,
+            rule=rule,
         ),
         event=CODE_REDEEMED,
         at=at,
         deed=None if occasion is None or reason is not None else occasion.deed(),
     )
-    if not is_accepted:
-        return CodeUse(reason=reason)
-    return CodeUse(resident=found.grant.resident, attributes=tuple(attributes))
+    if written.reason is not None:
+        return CodeUse(reason=written.reason)
+    return CodeUse(
+        resident=found.grant.resident,
+        attributes=tuple(attributes),
+        line_id=written.line_id,
+        knows_holder=rule is not None and rule.knows_holder,
+        delegation=found.grant.delegation,
+    )
 
 
 def _redeem(
-    shown: ShownCode, *, caller: Caller, purpose: str, case_number: str | None, at: datetime
+    shown: ShownCode,
+    *,
+    caller: Caller,
+    purpose: str,
+    case_number: str | None,
+    asked: Sequence[str] | None,
+    at: datetime,
 ) -> dict[str, Any]:
-    use = use_code(caller=caller, shown=shown, purpose=purpose, case_number=case_number, at=at)
+    use = use_code(
+        caller=caller, shown=shown, purpose=purpose, case_number=case_number, asked=asked, at=at
+    )
     if use.resident is None:
         return {"reason": use.reason}
+    organisation_id = required(caller.organisation_id)
     scan = Scan(
-        holder=disclosure.pseudonym(
-            resident_id=use.resident.id, organisation_id=required(caller.organisation_id)
-        ),
+        scan=str(use.line_id),
+        holder=disclosure.pseudonym(resident_id=use.resident.id, organisation_id=organisation_id)
+        if use.knows_holder
+        else None,
         level=use.resident.level,
         fields=disclosure.disclose(resident=use.resident, attributes=use.attributes, at=at),
+        acting=delegation.shown_to_scanner(use.delegation, attributes=use.attributes),
         redeemed_at=at.isoformat(),
     )
     return asdict(scan)
 
 
-def _refusal(found: queries.GrantFound, shown: ShownCode, *, caller: Caller) -> str | None:
+def _refusal(
+    found: queries.GrantFound, shown: ShownCode, *, caller: Caller, purpose: str, at: datetime
+) -> str | None:
     grant = found.grant
     if grant.ended_at is not None or grant.device.state != "active":
         return CodeRevoked.code
@@ -310,6 +255,12 @@ def _refusal(found: queries.GrantFound, shown: ShownCode, *, caller: Caller) -> 
         return SceneNotAllowed.code
     if grant.resident.suspended_scenes & scene:
         return f"code.{caller.scene}_suspended"
-    if found.attributes is None:
+    if grant.delegation is not None and (
+        reason := delegation.refusal(
+            grant.delegation, scene=caller.scene or "", purpose=purpose, at=at
+        )
+    ):
+        return _DELEGATION_REFUSALS[reason].code
+    if found.rule is None:
         return NotEntitled.code
     return None

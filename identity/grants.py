@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 
-from identity import code_format, keys, queries, status_list
+from identity import code_format, delegation, keys, queries, status_list
 from identity.code_format import GrantClaims, Rights
 from identity.models import Device, Grant
 from identity.residents import AccountSuspended, DeviceNotActive
@@ -21,6 +21,7 @@ from vpass.common.signing import (
     BadToken,
     P256Public,
     decode_jws,
+    jws_claims,
     public_from_jwk,
     public_from_point,
     public_point,
@@ -68,35 +69,31 @@ class GrantIssued:
 def issue_grant(
     *, caller: Caller, request_jws: str, idempotency_key: IdempotencyKey, at: datetime
 ) -> GrantIssued:
-    """Sign a grant of 24 hours for a fresh key of the caller's phone.
+    """Sign a grant of 23 to 24 hours for a fresh key of the caller's phone.
 
     `request_jws` is signed by the device's key: typ `vpass-grant+jwt`, `aud` the URL of this route,
     `iat` at most 60 s old, `jti`, and `cnf` {"jwk": the fresh public key}, which must not be the
-    device's own, so that no two days of one phone can be linked. Raises GrantRequestInvalid,
-    AccountSuspended, DeviceNotActive, status_list.ListsFull, limits.LimitReached (48 a day).
+    device's own, so that no two days of one phone can be linked. With `on_behalf_of`, the id of a
+    delegation, the codes speak for its principal, and offline for nothing. Raises
+    GrantRequestInvalid, AccountSuspended, DeviceNotActive, NotFound, delegation.DelegationOver,
+    status_list.ListsFull, limits.LimitReached (48 a day).
     """
     signer = keys.current_signer(at=at)
     with once(idempotency_key, at=at) as claim:
         if claim.answer is not None:
             return GrantIssued(**claim.answer)
-        # Under the person's lock: who freezes or suspends waits for this grant, or this for them.
         device_id = required(caller.device_id)
+        # Under the person's lock: who freezes or suspends waits for this grant, or this for them.
+        # Under a delegation two persons are locked, always in the same order.
+        if (named := _named_ahead(request_jws)) is not None:
+            delegation.lock_sides(named, device_id=device_id)
         holder = queries.lock_holder(device_id)
         if holder.state != "active":
             raise AccountSuspended
-        fresh = _read_grant_request(request_jws, point=holder.point, at=at)
-        grant = _insert_grant(
-            Grant(
-                handle=queries.next_handle(),
-                resident_id=holder.resident_id,
-                device_id=device_id,
-                key_id=signer.key_id,
-                issued_at=at,
-                expires_at=at.replace(microsecond=0) + GRANT_LIFE,
-            )
+        fresh, on_behalf_of = _read_grant_request(request_jws, point=holder.point, at=at)
+        grant = _grant_to(
+            holder, device_id=device_id, key_id=signer.key_id, on_behalf_of=on_behalf_of, at=at
         )
-        if holder.suspended_scenes:
-            status_list.refresh(resident_id=holder.resident_id, at=at)
         signed = code_format.encode_grant(
             GrantClaims(
                 issuer=settings.CITY,
@@ -104,7 +101,7 @@ def issue_grant(
                 handle=bytes(grant.handle),
                 public_point=public_point(fresh),
                 status_index=int(grant.status_index or 0),
-                rights=_rights(holder.resident_id, at=at),
+                rights=None if on_behalf_of else _rights(holder.resident_id, at=at),
             ),
             kid=signer.key_id,
             private=signer.private,
@@ -154,16 +151,56 @@ def _rights(resident_id: uuid.UUID, *, at: datetime) -> Rights | None:
     return Rights(bus=bus, door_groups=tuple(groups)) if bus or groups else None
 
 
-def _insert_grant(grant: Grant) -> Grant:
+def _grant_to(
+    holder: queries.Holder,
+    *,
+    device_id: uuid.UUID,
+    key_id: bytes,
+    on_behalf_of: uuid.UUID | None,
+    at: datetime,
+) -> Grant:
+    """Insert a grant for the holder, or for whom the holder acts, with its place in the lists."""
+    grant = Grant(
+        handle=queries.next_handle(),
+        resident_id=holder.resident_id,
+        device_id=device_id,
+        key_id=key_id,
+        issued_at=at,
+        # The full hour: a grant's expiry must not tell when it was fetched, which scanners that
+        # work together could compare with when they saw its holder last.
+        expires_at=at.replace(minute=0, second=0, microsecond=0) + GRANT_LIFE,
+    )
+    if on_behalf_of is not None:
+        acting = delegation.hold_for_grant(on_behalf_of, delegate_id=holder.resident_id, at=at)
+        grant.delegation, grant.resident_id = acting, acting.principal_id or holder.resident_id
+        grant.expires_at = min(grant.expires_at, acting.expires_at.replace(microsecond=0))
+    _insert_grant(grant)
+    if holder.suspended_scenes or on_behalf_of is not None:
+        status_list.refresh(resident_id=grant.resident_id, at=at)
+    return grant
+
+
+def _insert_grant(grant: Grant) -> None:
     for _ in range(PLACES_TRIED):
         grant.status_index = status_list.draw_index(expires_at=grant.expires_at)
         if queries.insert_grant(grant, limit=GRANTS_PER_DAY):
-            return grant
+            return
         explain_refusal(grant, limit=GRANTS_PER_DAY)
     raise status_list.ListsFull
 
 
-def _read_grant_request(request_jws: str, *, point: bytes, at: datetime) -> P256Public:
+def _named_ahead(request_jws: str) -> uuid.UUID | None:
+    """The delegation that a request names, before it is judged: only for whom to lock."""
+    try:
+        named = jws_claims(request_jws).get("on_behalf_of")
+        return None if named is None else uuid.UUID(named)
+    except (BadToken, ValueError, TypeError, AttributeError):
+        return None
+
+
+def _read_grant_request(
+    request_jws: str, *, point: bytes, at: datetime
+) -> tuple[P256Public, uuid.UUID | None]:
     device_key = public_from_point(point)
     try:
         claims = decode_jws(
@@ -176,9 +213,11 @@ def _read_grant_request(request_jws: str, *, point: bytes, at: datetime) -> P256
         )
         confirmation = claims["cnf"]
         fresh = public_from_jwk(confirmation["jwk"] if isinstance(confirmation, dict) else {})
-    except (BadToken, BadKey, KeyError) as error:
+        named = claims.get("on_behalf_of")
+        on_behalf_of = None if named is None else uuid.UUID(named)
+    except (BadToken, BadKey, KeyError, ValueError, TypeError, AttributeError) as error:
         raise GrantRequestInvalid from error
     is_stale = at.timestamp() - claims["iat"] > REQUEST_LIFE_S
     if is_stale or public_point(fresh) == point:
         raise GrantRequestInvalid
-    return fresh
+    return fresh, on_behalf_of

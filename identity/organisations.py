@@ -22,6 +22,9 @@ _CODE_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 # company that issues cards calls as their issuer with a machine of this scene.
 _MACHINE_KINDS = {"merchant": "merchant", "bank": "bank"}
 ISSUER_SCENE = "issuer"
+# The systems of offices, as against their terminals, are registered for this scene.
+DEPARTMENT = "department"
+_OFFICES = {"city", "county", "hall", "department"}
 
 
 class DeskCodeRefused(DomainError):
@@ -175,10 +178,9 @@ def find_machine_caller(key_id: str, at: datetime) -> KnownCaller | None:
     if key is None:
         return None
     terminal = key.terminal
-    kind = _MACHINE_KINDS.get(terminal.organisation.kind, "terminal")
     return KnownCaller(
         caller=Caller(
-            kind="issuer" if terminal.scene == ISSUER_SCENE else kind,
+            kind=_machine_kind(terminal),
             id=terminal.id,
             key_id=key.id,
             organisation_id=terminal.organisation_id,
@@ -186,6 +188,15 @@ def find_machine_caller(key_id: str, at: datetime) -> KnownCaller | None:
         ),
         key=VerificationKey.from_bytes(key.algorithm, bytes(key.public_key)),
     )
+
+
+def _machine_kind(terminal: Terminal) -> str:
+    kind = terminal.organisation.kind
+    if terminal.scene == ISSUER_SCENE:
+        return "issuer"
+    if terminal.scene == DEPARTMENT and kind in _OFFICES:
+        return DEPARTMENT
+    return _MACHINE_KINDS.get(kind, "terminal")
 
 
 def _new_code() -> str:

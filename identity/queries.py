@@ -4,22 +4,61 @@ import secrets
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from django.db import connection
-from django.db.models import Subquery
-from django.db.models.expressions import Combinable
+from django.db.models import JSONField, OuterRef, Subquery, Value
+from django.db.models.expressions import Combinable, RawSQL
+from django.db.models.functions import JSONObject
 
-from identity.models import Entitlement, Grant
+from identity.models import Delegation, Enterprise, Entitlement, Grant, Resident
 from vpass.common.callers import Caller, required
 from vpass.common.limits import Limit
+from vpass.common.sealed_fields import unseal
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What an entitlement says; see the model for each member."""
+
+    attributes: list[str]
+    may_ask: list[str]
+    needs_case: bool
+    knows_holder: bool
+    shields_others: bool
+    deferred_days: int
 
 
 @dataclass(frozen=True)
 class GrantFound:
-    """A grant with device and resident; `attributes` is None for a caller not entitled."""
+    """A grant with device, resident and delegation; `rule` is None for a caller not entitled."""
 
     grant: Grant
-    attributes: list[str] | None
+    rule: Rule | None
+
+
+_RULE = JSONObject(**{name: name for name in Rule.__dataclass_fields__})
+
+# As text, since a redemption must not wait for a query to be put together: what an entitlement
+# says, and the delegation of a grant with who acts. Both are one row or NULL.
+_RULE_SQL = f"""(
+    SELECT to_jsonb(e) FROM (
+        SELECT {", ".join(Rule.__dataclass_fields__)} FROM identity_entitlement
+        WHERE organisation_id = %s AND scene = %s AND purpose = %s
+    ) AS e
+)"""  # noqa: S608  the names of our own columns
+_DELEGATION_SQL = """(
+    SELECT to_jsonb(d) FROM (
+        SELECT x.id, x.kind, x.state, x.scenes, x.purposes, x.expires_at, x.principal_id,
+            x.delegate_id, r.state AS delegate_state, encode(r.real_name, 'hex') AS delegate_name,
+            x.enterprise_id, n.name AS enterprise_name, n.credit_code
+        FROM identity_delegation AS x
+        LEFT JOIN identity_resident AS r ON r.id = x.delegate_id
+        LEFT JOIN identity_enterprise AS n ON n.id = x.enterprise_id
+        WHERE x.id = identity_grant.delegation_id
+    ) AS d
+)"""
 
 
 @dataclass(frozen=True)
@@ -47,6 +86,22 @@ def lock_holder(device_id: uuid.UUID) -> Holder:
     return Holder(resident_id, state, suspended_scenes, bytes(point))
 
 
+_LOCK_LIVE_GRANTS = """
+SELECT handle FROM identity_grant
+WHERE (resident_id = %(resident)s OR device_id = ANY (
+        ARRAY(SELECT id FROM identity_device WHERE resident_id = %(resident)s)))
+    AND expires_at > %(at)s AND status_index IS NOT NULL
+ORDER BY handle FOR NO KEY UPDATE
+"""
+
+
+def lock_live_grants(*, resident_id: uuid.UUID, at: datetime) -> list[bytes]:
+    """Lock the living grants with a place: a person's, and those on the person's phones."""
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK_LIVE_GRANTS, {"resident": str(resident_id), "at": at})
+        return [bytes(handle) for (handle,) in cursor.fetchall()]
+
+
 def next_handle() -> bytes:
     """Return 16 random bytes to name a grant by."""
     return secrets.token_bytes(16)
@@ -61,9 +116,9 @@ def insert_grant(grant: Grant, *, limit: Limit) -> bool:
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO identity_grant (handle, resident_id, device_id, key_id, status_index,"
-            " issued_at, expires_at) SELECT %(handle)s, %(resident)s, %(device)s, %(key)s,"
-            " %(index)s, %(issued_at)s, %(expires_at)s"
+            "INSERT INTO identity_grant (handle, resident_id, delegation_id, device_id, key_id,"
+            " status_index, issued_at, expires_at) SELECT %(handle)s, %(resident)s, %(delegation)s,"
+            " %(device)s, %(key)s, %(index)s, %(issued_at)s, %(expires_at)s"
             " WHERE EXISTS (SELECT FROM identity_device WHERE id = %(device)s AND state = 'active')"
             " AND %(maximum)s > (SELECT count(*) FROM identity_grant WHERE device_id = %(device)s"
             "  AND issued_at > %(since)s AND (status_index IS NULL) = %(is_placeless)s)"
@@ -71,6 +126,7 @@ def insert_grant(grant: Grant, *, limit: Limit) -> bool:
             {
                 "handle": bytes(grant.handle),
                 "resident": str(grant.resident_id),
+                "delegation": None if grant.delegation_id is None else str(grant.delegation_id),
                 "device": str(grant.device_id),
                 "key": bytes(grant.key_id),
                 "index": grant.status_index,
@@ -91,13 +147,63 @@ def find_grant(
 
     `also` names expressions over the grant's row which another floor has to know of its holder.
     """
-    entitled = Entitlement.objects.filter(
-        organisation_id=required(caller.organisation_id), scene=caller.scene, purpose=purpose
-    )
+    asked = [required(caller.organisation_id), caller.scene, purpose]
     grant = (
         Grant.objects.select_related("resident", "device")
-        .annotate(attributes=Subquery(entitled.values("attributes")[:1]), **(also or {}))
+        .annotate(
+            rule=RawSQL(_RULE_SQL, asked, output_field=JSONField()),  # noqa: S611  values apart
+            acting=RawSQL(_DELEGATION_SQL, [], output_field=JSONField()),  # noqa: S611  no values
+            **(also or {}),
+        )
         .filter(handle=handle)
         .first()
     )
-    return None if grant is None else GrantFound(grant, grant.attributes)
+    if grant is None:
+        return None
+    if grant.acting is not None:
+        grant.delegation = _delegation(**grant.acting)
+    return GrantFound(grant, None if grant.rule is None else Rule(**grant.rule))
+
+
+def find_rule(organisation_id: uuid.UUID, *, scene: str | None, purpose: str) -> Rule | None:
+    """Return what an organisation may see in a scene for a purpose; None for nothing at all."""
+    entitled = Entitlement.objects.filter(
+        organisation_id=organisation_id, scene=scene, purpose=purpose
+    )
+    found = entitled.values_list(_RULE, flat=True).first()
+    return None if found is None else Rule(**found)
+
+
+def purpose_words(scene: str | None = None) -> dict[str, Subquery]:
+    """Return the annotations `purpose_zh` and `purpose_en` for rows that name a purpose.
+
+    The rows have `organisation`, `purpose` and, unless `scene` says it, `scene`.
+    """
+    words = Entitlement.objects.filter(
+        organisation=OuterRef("organisation"),
+        scene=OuterRef("scene") if scene is None else Value(scene),
+        purpose=OuterRef("purpose"),
+    )
+    return {name: Subquery(words.values(name)[:1]) for name in ("purpose_zh", "purpose_en")}
+
+
+def _delegation(
+    *,
+    expires_at: str,
+    delegate_state: Any,
+    delegate_name: str | None,
+    enterprise_name: Any,
+    credit_code: Any,
+    **columns: Any,
+) -> Delegation:
+    """The delegation of a grant with what a scan needs of both sides, as read in `find_grant`."""
+    found = Delegation(expires_at=datetime.fromisoformat(expires_at), **columns)
+    if found.delegate_id is not None:
+        place: Any = {"table": "identity_resident", "row": found.delegate_id, "column": "real_name"}
+        name = None if delegate_name is None else unseal(bytes.fromhex(delegate_name), **place)
+        found.delegate = Resident(id=found.delegate_id, state=delegate_state, real_name=name)
+    if found.enterprise_id is not None:
+        found.enterprise = Enterprise(
+            id=found.enterprise_id, name=enterprise_name, credit_code=credit_code
+        )
+    return found

@@ -80,3 +80,62 @@ TOKEN_FAMILY = EdgeTable(
     },
     final={"ended", "reused"},
 )
+
+# A resident disputes a line of the access log; the organisation's privacy officer answers.
+DISPUTE = EdgeTable(
+    name="dispute",
+    initial="open",
+    edges={
+        "open": {"justified": "justify", "unjustified": "uphold", "withdrawn": "withdraw"},
+        "justified": {},
+        "unjustified": {},
+        "withdrawn": {},
+    },
+    final={"justified", "unjustified", "withdrawn"},
+)
+
+CONSENT = EdgeTable(
+    name="consent",
+    initial="asked",
+    edges={
+        "asked": {"approved": "approve", "refused": "refuse", "expired": "expire"},
+        "approved": {"released": "release", "withdrawn": "withdraw", "lapsed": "lapse"},
+        "released": {"withdrawn": "withdraw"},
+        "refused": {},
+        "expired": {},
+        "withdrawn": {},
+        "lapsed": {},
+    },
+    final={"refused", "expired", "withdrawn", "lapsed"},
+)
+
+CASE_SHARE = EdgeTable(
+    name="case_share",
+    initial="offered",
+    edges={
+        "offered": {"opened": "open", "withdrawn": "withdraw", "expired": "expire"},
+        "opened": {"concluded": "conclude"},
+        "withdrawn": {},
+        "expired": {},
+        "concluded": {},
+    },
+    final={"withdrawn", "expired", "concluded"},
+)
+
+DELEGATION = EdgeTable(
+    name="delegation",
+    initial="offered",
+    edges={
+        "offered": {
+            "active": "accept",
+            "declined": "decline",
+            "revoked": "revoke",
+            "expired": "expire",
+        },
+        "active": {"revoked": "revoke", "expired": "expire"},
+        "declined": {},
+        "revoked": {},
+        "expired": {},
+    },
+    final={"declined", "revoked", "expired"},
+)

@@ -15,7 +15,7 @@ from typing import Final
 from django.conf import settings
 from django.db import connection, transaction
 
-from identity import keys, status_format
+from identity import keys, queries, status_format
 from identity.code_claims import SCENES
 from identity.models import Grant, StatusEntry, StatusShard
 from vpass.common import clock, outbox
@@ -73,27 +73,40 @@ def address_of(number: int) -> str:
 def status_of(grant: Grant) -> int:
     """Return the value of a grant's place; the list may block more than we do, never less.
 
-    Two blocked scenes for which there is no value of their own leave the ID only.
+    Two blocked scenes for which there is no value of their own leave the ID only; so does a grant
+    under a delegation, of whose terms the list can say nothing. Its phone is another person's, who
+    must not be blocked either.
     """
-    resident = grant.resident
+    resident, owner = grant.resident, grant.device.resident
     is_over = grant.ended_at is not None or grant.device.state != "active"
     if is_over or resident.state == "closed":
         return status_format.REVOKED
-    if resident.state == "suspended":
+    if resident.state == "suspended" or owner.state != "active":
         return status_format.SUSPENDED
+    if grant.delegation_id is not None:
+        return status_format.ID_ONLY
     return _BY_SCENES.get(resident.suspended_scenes, status_format.ID_ONLY)
 
 
 def refresh(*, resident_id: uuid.UUID, at: datetime) -> None:
     """Bring the places of a person's living grants up to date, in the caller's transaction.
 
-    The caller has locked the resident's row, under which grants are issued too: so no grant can
-    slip past. The lists that change are signed anew after the commit.
+    With those on the person's phones that speak for another. The caller has locked the resident's
+    row, under which grants are issued too: so no grant can slip past. The lists that change are
+    signed anew after the commit.
     """
-    live = Grant.objects.select_related("resident", "device").filter(
-        resident_id=resident_id, expires_at__gt=at, status_index__isnull=False
+    refresh_locked(queries.lock_live_grants(resident_id=resident_id, at=at), at=at)
+
+
+def refresh_locked(handles: list[bytes], *, at: datetime) -> None:
+    """Bring the places of these grants up to date; see `refresh`. The caller has locked them.
+
+    A grant under a delegation hangs on two persons: who comes second sees what the first wrote.
+    """
+    found = Grant.objects.select_related("resident", "device__resident").filter(
+        handle__in=handles, expires_at__gt=at, status_index__isnull=False
     )
-    wanted = {int(grant.status_index or 0): status_of(grant) for grant in live}
+    wanted = {int(grant.status_index or 0): status_of(grant) for grant in found}
     known = dict(StatusEntry.objects.filter(index__in=wanted).values_list("index", "value"))
     changed = {
         index: value

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from identity import keys, status_list
+from identity import access_chain, case_shares, consent, delegation, keys, status_list
 from vpass.common import clock
 
 
@@ -16,3 +16,18 @@ def rotate_signing_keys() -> None:
 def sign_status_lists() -> None:
     """Sign the status lists that are due, and drop those of past days."""
     status_list.sign_due(at=clock.now())
+
+
+@shared_task
+def seal_access_log() -> None:
+    """Seal the lines of the access log that have settled."""
+    access_chain.seal_lines(at=clock.now())
+
+
+@shared_task
+def expire_disclosures() -> None:
+    """End consents, case shares and delegations that are out of date."""
+    at = clock.now()
+    consent.expire_old(at=at)
+    case_shares.expire_old(at=at)
+    delegation.expire_old(at=at)

@@ -24,7 +24,7 @@ from identity.models import (
     StaffSession,
     Terminal,
 )
-from identity.register import RegisteredPerson
+from identity.register import RegisteredEnterprise, RegisteredPerson
 from vpass.common import clock, http_signatures, key_proofs, signing
 from vpass.common.callers import Caller
 from vpass.common.encodings import b64url_decode, b64url_encode
@@ -138,6 +138,15 @@ class Phone:
             found["Idempotency-Key"] = key
         return send(method, path, body, found | headers)
 
+    def word(self, path: str, *, typ: str, at: datetime, by: Any = None, **claims: Any) -> str:
+        """What the phone signs over what it has shown, for the residents' route `path`."""
+        whole = {
+            "aud": settings.PUBLIC_URL + RESIDENT + path,
+            "iat": int(at.timestamp()),
+            "jti": uuid.uuid4().hex,
+        } | claims
+        return signing.encode_jws(whole, by or self.key, typ=typ)
+
     def grant_request(self, fresh: Any, *, at: datetime, by: Any = None, **changes: Any) -> str:
         """The JWS by which the phone asks for a grant; `changes` replace claims."""
         claims = {
@@ -159,12 +168,12 @@ class Phone:
         } | changes
         return signing.encode_jws(claims, by or self.key, typ=devices.ASSERTION_TYPE)
 
-    def grant(self, *, at: datetime) -> HeldGrant:
-        """A fresh grant, issued by the city."""
+    def grant(self, *, at: datetime, **changes: Any) -> HeldGrant:
+        """A fresh grant, issued by the city; `changes` replace claims of the request."""
         fresh = signing.generate_p256()
         issued = grants.issue_grant(
             caller=self.caller,
-            request_jws=self.grant_request(fresh, at=at),
+            request_jws=self.grant_request(fresh, at=at, **changes),
             idempotency_key=idempotency(self.caller.scope),
             at=at,
         )
@@ -220,7 +229,7 @@ class Machine:
     @property
     def caller(self) -> Caller:
         return Caller(
-            kind="terminal",
+            kind="department" if self.terminal.scene == "department" else "terminal",
             id=self.terminal.id,
             key_id=self.key_id,
             organisation_id=self.terminal.organisation_id,
@@ -272,6 +281,30 @@ class StubRegister:
                 if person.is_living:
                     return RegisteredPerson(person.census_id, person.birth_date, person.sex)
                 return None
+        return None
+
+    def child(
+        self, *, real_name: str, id_number: str, child_name: str, child_id_number: str, at: datetime
+    ) -> RegisteredPerson | None:
+        self.asked += 1
+        for place, person in enumerate(PEOPLE):
+            child = population.child_of(place)
+            if (person.real_name, person.id_number) == (real_name, id_number) and (
+                child.real_name, child.id_number
+            ) == (child_name, child_id_number):  # fmt: skip
+                return RegisteredPerson(child.census_id, child.birth_date, child.sex)
+        return None
+
+    def enterprise(
+        self, *, real_name: str, id_number: str, credit_code: str, at: datetime
+    ) -> RegisteredEnterprise | None:
+        self.asked += 1
+        for place, person in enumerate(PEOPLE):
+            firm = population.enterprise_of(place)
+            if (person.real_name, person.id_number) == (real_name, id_number) and (
+                firm.credit_code == credit_code
+            ):
+                return RegisteredEnterprise(firm.credit_code, firm.name)
         return None
 
 
@@ -336,6 +369,11 @@ def make_terminal(
         public_key=signing.ed25519_public_bytes(private),
     )
     return Machine(terminal, key_id, private)
+
+
+def make_department(organisation: Organisation, *, key_id: str = "department-1") -> Machine:
+    """The system of a department, which opens case shares."""
+    return make_terminal(organisation, scene="department", key_id=key_id)
 
 
 def make_phone(index: int = 0, *, level: int = 2, at: datetime) -> Phone:

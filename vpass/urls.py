@@ -5,7 +5,19 @@ from django.urls import path
 from cards.api import issuer
 from cards.api import resident as cards
 from cards.api import terminal as buses
-from identity.api import counter, hotline, lost_phones, public, resident, terminal
+from identity.api import (
+    asking,
+    counter,
+    department,
+    hotline,
+    lost_phones,
+    my_delegations,
+    my_log,
+    my_sharing,
+    public,
+    resident,
+    terminal,
+)
 from payments.api import bank, bank_cards, charges, finance, merchant, withdrawals
 from payments.api import resident as money
 from services.api import counter as queue
@@ -24,6 +36,7 @@ handler500 = problems.server_fault
 
 _RESIDENT = "api/resident/v1/"
 _COUNTER = "api/counter/v1/"
+_DEPARTMENT = "api/department/v1/"
 _TERMINAL = "api/terminal/v1/"
 _MERCHANT = "api/merchant/v1/"
 _BANK = "api/bank/v1/"
@@ -64,8 +77,43 @@ urlpatterns = [
     path(f"{_RESIDENT}me", resident.Me.as_view()),
     path(f"{_RESIDENT}grants", resident.Grants.as_view()),
     path(f"{_RESIDENT}codes", resident.ServerCodes.as_view()),
-    path(f"{_RESIDENT}access-log", resident.AccessLog.as_view()),
-    path(f"{_RESIDENT}access-log/<uuid:line_id>", resident.AccessLogLine.as_view()),
+    path(f"{_RESIDENT}access-log", my_log.AccessLog.as_view()),
+    path(f"{_RESIDENT}access-log/exports", my_log.AccessLogExports.as_view()),
+    path(f"{_RESIDENT}access-log/<uuid:line_id>", my_log.AccessLogLine.as_view()),
+    path(f"{_RESIDENT}access-log/<uuid:line_id>/dispute", my_log.LineDisputes.as_view()),
+    path(
+        f"{_RESIDENT}access-log/<uuid:line_id>/dispute/withdrawal",
+        my_log.LineDisputeWithdrawals.as_view(),
+    ),
+    path(f"{_RESIDENT}consents", my_sharing.Consents.as_view()),
+    path(f"{_RESIDENT}consents/<uuid:consent_id>/approval", my_sharing.ConsentApprovals.as_view()),
+    path(f"{_RESIDENT}consents/<uuid:consent_id>/refusal", my_sharing.ConsentRefusals.as_view()),
+    path(
+        f"{_RESIDENT}consents/<uuid:consent_id>/withdrawal",
+        my_sharing.ConsentWithdrawals.as_view(),
+    ),
+    path(f"{_RESIDENT}share-recipients", my_sharing.ShareRecipients.as_view()),
+    path(f"{_RESIDENT}case-shares", my_sharing.CaseShares.as_view()),
+    path(
+        f"{_RESIDENT}case-shares/<uuid:share_id>/withdrawal",
+        my_sharing.CaseShareWithdrawals.as_view(),
+    ),
+    path(f"{_RESIDENT}delegations", my_delegations.Delegations.as_view()),
+    path(
+        f"{_RESIDENT}delegations/<uuid:delegation_id>/acceptance",
+        my_delegations.DelegationAcceptances.as_view(),
+    ),
+    path(
+        f"{_RESIDENT}delegations/<uuid:delegation_id>/refusal",
+        my_delegations.DelegationRefusals.as_view(),
+    ),
+    path(
+        f"{_RESIDENT}delegations/<uuid:delegation_id>/revocation",
+        my_delegations.DelegationRevocations.as_view(),
+    ),
+    path(
+        f"{_RESIDENT}delegations/<uuid:delegation_id>/uses", my_delegations.DelegationUses.as_view()
+    ),
     path(f"{_RESIDENT}wallet", money.WalletOf.as_view()),
     path(f"{_RESIDENT}payments", money.ResidentPayments.as_view()),
     path(f"{_RESIDENT}payments/<uuid:payment_id>", money.OneResidentPayment.as_view()),
@@ -119,6 +167,17 @@ urlpatterns = [
     path(f"{_COUNTER}found-phones", hotline.FoundPhones.as_view()),
     path(f"{_COUNTER}suspensions", hotline.StaffSuspensions.as_view()),
     path(f"{_COUNTER}suspensions/lift", hotline.StaffLiftings.as_view()),
+    path(f"{_COUNTER}consent-requests", asking.ConsentRequests.as_view()),
+    path(f"{_COUNTER}consent-requests/<uuid:consent_id>", asking.OneConsentRequest.as_view()),
+    path(f"{_COUNTER}consent-requests/<uuid:consent_id>/release", asking.ConsentReleases.as_view()),
+    path(f"{_COUNTER}disputes", asking.Disputes.as_view()),
+    path(f"{_COUNTER}disputes/<uuid:line_id>/answer", asking.DisputeAnswers.as_view()),
+    # Departments
+    path(f"{_DEPARTMENT}case-share-openings", department.CaseShareOpenings.as_view()),
+    path(
+        f"{_DEPARTMENT}case-shares/<uuid:share_id>/decision",
+        department.CaseShareDecisions.as_view(),
+    ),
     # Terminals
     path(f"{_TERMINAL}scans", terminal.TerminalScans.as_view()),
     path(f"{_TERMINAL}scanner-bundle", terminal.ScannerBundles.as_view()),

@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from identity import codes, organisations, staff
 from identity.api import examples
-from identity.models import Desk, StaffSession
+from identity.models import Delegation, Desk, StaffSession
 from vpass.common import limits
 from vpass.common.api import Audience, Endpoint, StrictSerializer, describes
 from vpass.common.api.authentication import staff_cookie_name
@@ -53,6 +53,9 @@ class PurposeOffered(StrictSerializer):
     zh = serializers.CharField()
     en = serializers.CharField()
     fields = serializers.ListField(child=serializers.CharField())  # type: ignore[assignment]
+    may_ask = serializers.ListField(
+        child=serializers.CharField(), help_text="With the resident's consent each time."
+    )
 
 
 class SessionShown(StrictSerializer):
@@ -71,15 +74,37 @@ class ScanRequest(StrictSerializer):
     case_number = serializers.CharField(
         max_length=64, help_text="The matter this look belongs to; the holder will read it."
     )
+    fields = serializers.ListField(  # type: ignore[assignment]
+        child=serializers.SlugField(max_length=40),
+        max_length=20,
+        allow_empty=False,
+        allow_null=True,
+        default=None,
+        help_text="Only these; one beyond the right is refused and written down. Null: all.",
+    )
+
+
+class ActingShown(StrictSerializer):
+    kind = serializers.ChoiceField(choices=Delegation.Kind.choices)
+    delegate_name = serializers.CharField(
+        allow_null=True, help_text="Who stands at the counter, where names may be seen."
+    )
+    enterprise_name = serializers.CharField(allow_null=True)
+    credit_code = serializers.CharField(allow_null=True)
 
 
 class ScanResult(StrictSerializer):
     outcome = serializers.CharField(help_text='"accepted"; a refusal is a problem.')
-    holder = serializers.CharField(help_text="The name this organisation alone knows them by.")
+    scan = serializers.UUIDField(help_text="Names this scan for a consent that may follow.")
+    holder = serializers.CharField(
+        allow_null=True,
+        help_text="The name this organisation alone knows them by; null without the right to it.",
+    )
     level = serializers.IntegerField()
     fields = serializers.DictField(  # type: ignore[assignment]
         help_text="The entitled attributes by name: text, true, false, or null where not known."
     )
+    acting = ActingShown(allow_null=True, help_text="Set when somebody acts for another.")
     redeemed_at = serializers.DateTimeField()
 
 
@@ -187,6 +212,7 @@ def _session(session: StaffSession) -> dict[str, Any]:
                 "zh": each.purpose_zh,
                 "en": each.purpose_en,
                 "fields": each.attributes,
+                "may_ask": each.may_ask,
             }
             for each in staff.purposes_at(session.desk)
         ],

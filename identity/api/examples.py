@@ -20,6 +20,7 @@ _SESSION = {
             "zh": "办理居住证",
             "en": "Residence permit",
             "fields": ["real_name", "id_last4", "over_18"],
+            "may_ask": ["id_number"],
         }
     ],
     "expires_at": "2026-11-21T02:30:00Z",
@@ -42,29 +43,37 @@ _LINE = {
     "purpose": {"code": "residence-permit", "zh": "办理居住证", "en": "Residence permit"},
     "case_number": "WF-2026-0042",
     "fields": ["real_name", "id_last4", "over_18"],
+    "asked": [],
     "outcome": "accepted",
     "reason": None,
+    "deferred_until": None,
+    "legal_basis": None,
+    "is_shielded": False,
+    "acting": None,
+    "dispute": None,
 }
 _SCAN_RESULT = {
     "outcome": "accepted",
+    "scan": "018f2f6e-0000-7000-8000-000000000003",
     "holder": "pZ2kq1n0Yb7mUu0o4l7m3g9X1c2d3e4f5g6h7i8j9k0",
     "level": 2,
     "fields": {"real_name": "王秀英", "id_last4": "9902", "over_18": True},
+    "acting": None,
     "redeemed_at": _AT,
 }
 
 
-def _asked(value: object) -> OpenApiExample:
+def asked(value: object) -> OpenApiExample:
     return OpenApiExample("Request", value=value, request_only=True)
 
 
-def _answered(value: object, status: int = 200) -> OpenApiExample:
+def answered(value: object, status: int = 200) -> OpenApiExample:
     return OpenApiExample("Answer", value=value, response_only=True, status_codes=[str(status)])
 
 
 ENROLMENT = [
-    _asked({"phone": "13900000001"}),
-    _answered(
+    asked({"phone": "13900000001"}),
+    answered(
         {
             "enrolment_id": "018f2f6e-0000-7000-8000-000000000004",
             "expires_at": "2026-11-21T02:05:00Z",
@@ -73,14 +82,14 @@ ENROLMENT = [
         201,
     ),
 ]
-PHONE_PROOF = [_asked({"one_time_code": "123456"}), _answered(_TOKEN_ANSWER)]
-TOKEN = [_asked({"assertion": _JWS}), _answered(_TOKEN_ANSWER)]
+PHONE_PROOF = [asked({"one_time_code": "123456"}), answered(_TOKEN_ANSWER)]
+TOKEN = [asked({"assertion": _JWS}), answered(_TOKEN_ANSWER)]
 IDENTITY_PROOF = [
-    _asked({"real_name": "王秀英", "id_number": "370702198001019902"}),
-    _answered({"level": 2}),
+    asked({"real_name": "王秀英", "id_number": "370702198001019902"}),
+    answered({"level": 2}),
 ]
 ME = [
-    _answered(
+    answered(
         {
             "level": 2,
             "state": "active",
@@ -91,8 +100,8 @@ ME = [
     )
 ]
 GRANT = [
-    _asked({"request": _JWS}),
-    _answered(
+    asked({"request": _JWS}),
+    answered(
         {
             "grant": "hEqiASYERN6tvu-gWFg...",
             "expires_at": "2026-11-22T02:00:00Z",
@@ -103,26 +112,26 @@ GRANT = [
         201,
     ),
 ]
-ACCESS_LOG = [_answered({"items": [_LINE], "next": None})]
-ACCESS_LINE = [_answered(_LINE)]
-DESK_KEY = [_asked({"enrolment_code": "7KQ2M9XWPT4RHD6C"}), _answered({"desk": _DESK}, 201)]
+ACCESS_LOG = [answered({"items": [_LINE], "next": None})]
+ACCESS_LINE = [answered(_LINE)]
+DESK_KEY = [asked({"enrolment_code": "7KQ2M9XWPT4RHD6C"}), answered({"desk": _DESK}, 201)]
 SIGN_IN = [
-    _asked(
+    asked(
         {
             "username": "clerk",
             "password": "correct horse battery staple",
             "one_time_code": "123456",
         }
     ),
-    _answered(_SESSION, 201),
+    answered(_SESSION, 201),
 ]
-SESSION = [_answered(_SESSION)]
+SESSION = [answered(_SESSION)]
 SCAN = [
-    _asked({"code": _CODE, "purpose": "residence-permit", "case_number": "WF-2026-0042"}),
-    _answered(_SCAN_RESULT),
+    asked({"code": _CODE, "purpose": "residence-permit", "case_number": "WF-2026-0042"}),
+    answered(_SCAN_RESULT),
 ]
 KEY_SET = [
-    _answered(
+    answered(
         {
             "keys": [
                 {
@@ -160,30 +169,30 @@ _TOLD = {
     "case_number": "WF-2026-0043",
 }
 REFRESH = [
-    _asked({"refresh_token": "9mQz2xL7cTq0R4vK8nB1yHfW3sJ6dPgE5aUoXiVbNtM"}),
-    _answered(_TOKEN_ANSWER),
+    asked({"refresh_token": "9mQz2xL7cTq0R4vK8nB1yHfW3sJ6dPgE5aUoXiVbNtM"}),
+    answered(_TOKEN_ANSWER),
 ]
 MOVE = [
-    _asked({"one_time_code": "123456", "real_name": "王秀英", "id_number": "370702198001019902"}),
-    _answered(_TOKEN_ANSWER),
+    asked({"one_time_code": "123456", "real_name": "王秀英", "id_number": "370702198001019902"}),
+    answered(_TOKEN_ANSWER),
 ]
-DEVICES = [_answered({"devices": [_DEVICE | {"is_this": True}]})]
-DEVICE = [_answered(_DEVICE | {"state": "frozen"})]
-DEVICE_BACK = [_answered(_DEVICE)]
-SUSPENSIONS = [_answered({"suspensions": [_SUSPENSION]})]
-SUSPENSION = [_asked({"scope": "pay"}), _answered(_SUSPENSION)]
-LIFTING = [_answered(_SUSPENSION | {"state": "lifted"})]
-LOST_PHONE = [_asked(_TOLD), _answered({"phones": 1})]
+DEVICES = [answered({"devices": [_DEVICE | {"is_this": True}]})]
+DEVICE = [answered(_DEVICE | {"state": "frozen"})]
+DEVICE_BACK = [answered(_DEVICE)]
+SUSPENSIONS = [answered({"suspensions": [_SUSPENSION]})]
+SUSPENSION = [asked({"scope": "pay"}), answered(_SUSPENSION)]
+LIFTING = [answered(_SUSPENSION | {"state": "lifted"})]
+LOST_PHONE = [asked(_TOLD), answered({"phones": 1})]
 STAFF_SUSPENSION = [
-    _asked(_TOLD | {"source": "risk", "scope": "pay", "reason": "fraud-report"}),
-    _answered(_SUSPENSION | {"source": "risk"}),
+    asked(_TOLD | {"source": "risk", "scope": "pay", "reason": "fraud-report"}),
+    answered(_SUSPENSION | {"source": "risk"}),
 ]
 STAFF_LIFTING = [
-    _asked(_TOLD | {"source": "risk", "scope": "pay", "reason": "cleared"}),
-    _answered(_SUSPENSION | {"source": "risk", "state": "lifted"}),
+    asked(_TOLD | {"source": "risk", "scope": "pay", "reason": "cleared"}),
+    answered(_SUSPENSION | {"source": "risk", "state": "lifted"}),
 ]
 SCANNER_BUNDLE = [
-    _answered(
+    answered(
         {
             "bundle": "eyJ0eXAiOiJ2cGFzcy1idW5kbGUrand0In0.eyJpc3MiOiJ3ZWlmYW5nIn0.c2lnbmF0dXJl",
             "version": "9mQz2xL7cTq0R4vK8nB1yH",
@@ -191,8 +200,8 @@ SCANNER_BUNDLE = [
     )
 ]
 SERVER_CODE = [
-    _asked({"scenes": ["id", "library"]}),
-    _answered(
+    asked({"scenes": ["id", "library"]}),
+    answered(
         {
             "code": "eyJ0eXAiOiJ2cGFzcy1jb2RlK2p3dCJ9.eyJpc3MiOiJ3ZWlmYW5nIn0.c2lnbmF0dXJl",
             "expires_at": "2026-11-21T02:01:00Z",
@@ -203,6 +212,6 @@ SERVER_CODE = [
     ),
 ]
 STAFF_CODE = [
-    _asked(_TOLD | {"reason": "phone-empty", "scenes": ["library"]}),
+    asked(_TOLD | {"reason": "phone-empty", "scenes": ["library"]}),
     SERVER_CODE[1],
 ]

@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from identity import (
-    access_log,
+    delegation,
     devices,
     enrolment,
     grants,
@@ -18,11 +18,9 @@ from identity import (
     status_list,
 )
 from identity.api import examples
-from identity.models import AccessLine
 from identity.register import http
 from vpass.common import limits
-from vpass.common.api import Audience, Endpoint, StrictSerializer, describes, page_serializer
-from vpass.common.callers import required
+from vpass.common.api import Audience, Endpoint, StrictSerializer, describes
 from vpass.common.errors import NotFound
 from vpass.common.signing import public_from_point
 
@@ -116,21 +114,6 @@ class PurposeShown(StrictSerializer):
     code = serializers.CharField()
     zh = serializers.CharField()
     en = serializers.CharField()
-
-
-class AccessLineShown(StrictSerializer):
-    id = serializers.UUIDField()
-    at = serializers.DateTimeField()
-    organisation = BothLanguages()
-    place = BothLanguages(allow_null=True, help_text="The desk or terminal.")
-    scene = serializers.CharField()
-    purpose = PurposeShown()
-    case_number = serializers.CharField(allow_null=True)
-    fields = serializers.ListField(  # type: ignore[assignment]
-        child=serializers.CharField(), help_text="Names of what was shown, never values."
-    )
-    outcome = serializers.ChoiceField(choices=AccessLine.Outcome.choices)
-    reason = serializers.CharField(allow_null=True, help_text="The problem code of a refusal.")
 
 
 class Enrolments(Endpoint):
@@ -275,7 +258,9 @@ class Grants(Endpoint):
         answers={201: GrantAnswer},
         idempotent=True,
         problems=[
+            NotFound,
             grants.GrantRequestInvalid,
+            delegation.DelegationOver,
             residents.DeviceNotActive,
             residents.AccountSuspended,
             status_list.ListsFull,
@@ -322,35 +307,6 @@ class ServerCodes(Endpoint):
         return Response(vars(issued), status=201)
 
 
-class AccessLog(Endpoint):
-    """Every use of the resident's code and every look at the record."""
-
-    audience = Audience.RESIDENT
-
-    @describes(
-        answers={200: page_serializer(AccessLineShown)}, paged=True, examples=examples.ACCESS_LOG
-    )
-    def get(self, request: Request) -> Response:
-        """List who looked, where, when, why and at which fields; newest first."""
-        lines = access_log.lines_of(resident_id=required(self.caller.resident_id))
-        return self.page(lines, render=_line, order=("-id",))
-
-
-class AccessLogLine(Endpoint):
-    """One line of the access log."""
-
-    audience = Audience.RESIDENT
-
-    @describes(answers={200: AccessLineShown}, problems=[NotFound], examples=examples.ACCESS_LINE)
-    def get(self, request: Request, line_id: UUID) -> Response:
-        """Show one line; another resident's is answered as if there were none."""
-        return Response(
-            _line(
-                access_log.line_of(resident_id=required(self.caller.resident_id), line_id=line_id)
-            )
-        )
-
-
 def token_answer(issued: devices.TokenIssued) -> dict[str, Any]:
     """The members of a TokenAnswer."""
     return {
@@ -360,24 +316,4 @@ def token_answer(issued: devices.TokenIssued) -> dict[str, Any]:
         "refresh_token": issued.refresh_token,
         "refresh_expires_in": issued.refresh_expires_in_s,
         "resident": {"level": issued.resident.level},
-    }
-
-
-def _line(line: Any) -> dict[str, Any]:
-    place = line.desk or line.terminal
-    return {
-        "id": line.id,
-        "at": line.at,
-        "organisation": {"zh": line.organisation.name_zh, "en": line.organisation.name_en},
-        "place": {"zh": place.name_zh, "en": place.name_en} if place else None,
-        "scene": line.scene,
-        "purpose": {
-            "code": line.purpose,
-            "zh": line.purpose_zh or line.purpose,
-            "en": line.purpose_en or line.purpose,
-        },
-        "case_number": line.case_number,
-        "fields": line.fields,
-        "outcome": line.outcome,
-        "reason": line.reason,
     }

@@ -16,6 +16,14 @@ class TerminalScanRequest(StrictSerializer):
     code = serializers.CharField(max_length=2048, help_text="The text of the QR code.")
     purpose = serializers.SlugField(max_length=40)
     case_number = serializers.CharField(max_length=64, allow_null=True, default=None)
+    fields = serializers.ListField(  # type: ignore[assignment]
+        child=serializers.SlugField(max_length=40),
+        max_length=20,
+        allow_empty=False,
+        allow_null=True,
+        default=None,
+        help_text="Only these; one beyond the right is refused and written down. Null: all.",
+    )
 
 
 class TerminalScans(Endpoint):

@@ -32,6 +32,14 @@ class RegisteredPerson:
     sex: str
 
 
+@dataclass(frozen=True)
+class RegisteredEnterprise:
+    """A firm, as the person who was asked about represents it by law."""
+
+    credit_code: str
+    name: str
+
+
 class PopulationRegister(Protocol):
     """The contract of every adapter to a register."""
 
@@ -39,4 +47,26 @@ class PopulationRegister(Protocol):
         """Return the living person of this name and ID number, or None for every kind of mismatch.
 
         Asked outside any transaction. Raises RegisterUnavailable and RegisterAnswerInvalid.
+        """
+
+    def child(
+        self,
+        *,
+        real_name: str,
+        id_number: str,
+        child_name: str,
+        child_id_number: str,
+        at: datetime,
+    ) -> RegisteredPerson | None:
+        """Return the living child of a living parent, or None for every kind of mismatch.
+
+        `real_name` and `id_number` are the parent's. Raises as `match`.
+        """
+
+    def enterprise(
+        self, *, real_name: str, id_number: str, credit_code: str, at: datetime
+    ) -> RegisteredEnterprise | None:
+        """Return the firm of a unified social credit code if this person represents it by law.
+
+        None for every kind of mismatch. Raises as `match`.
         """

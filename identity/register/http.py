@@ -2,16 +2,17 @@
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from functools import cache, partial
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 
 from identity.register import (
     PopulationRegister,
     RegisterAnswerInvalid,
+    RegisteredEnterprise,
     RegisteredPerson,
     RegisterUnavailable,
 )
@@ -20,9 +21,12 @@ from vpass.common.clock import city_date
 from vpass.common.outgoing import Peer, PeerAnswerInvalid, PeerRefused, PeerUnavailable
 from vpass.common.signing import Ed25519Public, VerificationKey
 
-_MATCHED = {"request_id", "matched", "census_id", "real_name", "birth_date", "sex"}
+_PERSON = {"request_id", "census_id", "real_name", "birth_date", "sex"}
 _CENSUS_ID = re.compile(r"[0-9A-Z]{1,32}")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+
+_Answer = Mapping[str, Any]
+T = TypeVar("T")
 
 
 class HttpRegister:
@@ -33,18 +37,42 @@ class HttpRegister:
 
     def match(self, *, real_name: str, id_number: str, at: datetime) -> RegisteredPerson | None:
         """See PopulationRegister."""
+        question = {"real_name": real_name, "id_number": id_number}
+        return self._ask("/v1/matches", question, partial(_read_match, at=at), at=at)
+
+    def child(
+        self,
+        *,
+        real_name: str,
+        id_number: str,
+        child_name: str,
+        child_id_number: str,
+        at: datetime,
+    ) -> RegisteredPerson | None:
+        """See PopulationRegister."""
         question = {
-            "request_id": str(uuid.uuid4()),
+            "relation": "child",
             "real_name": real_name,
             "id_number": id_number,
+            "other_real_name": child_name,
+            "other_id_number": child_id_number,
         }
+        return self._ask("/v1/relations", question, partial(_read_child, at=at), at=at)
+
+    def enterprise(
+        self, *, real_name: str, id_number: str, credit_code: str, at: datetime
+    ) -> RegisteredEnterprise | None:
+        """See PopulationRegister."""
+        question = {"real_name": real_name, "id_number": id_number, "credit_code": credit_code}
+        return self._ask("/v1/representatives", question, _read_enterprise, at=at)
+
+    def _ask(
+        self, path: str, question: dict[str, str], read: Callable[..., T], *, at: datetime
+    ) -> T:
+        whole = {"request_id": str(uuid.uuid4()), **question}
         try:
             return self._peer.post(
-                "/v1/matches",
-                question,
-                expected=200,
-                read=partial(_read, question=question, at=at),
-                at=at,
+                path, whole, expected=200, read=partial(read, question=whole), at=at
             )
         except PeerUnavailable as error:
             raise RegisterUnavailable(retry_after=error.retry_after) from error
@@ -69,16 +97,45 @@ def population_register() -> PopulationRegister:
     )
 
 
-def _read(
-    answer: Mapping[str, Any], *, question: Mapping[str, str], at: datetime
-) -> RegisteredPerson | None:
+def _read_match(answer: _Answer, *, question: _Answer, at: datetime) -> RegisteredPerson | None:
+    if not _is_yes(answer, "matched", question=question):
+        return None
+    return _read_person(answer, told="matched", real_name=question["real_name"], at=at)
+
+
+def _read_child(answer: _Answer, *, question: _Answer, at: datetime) -> RegisteredPerson | None:
+    if not _is_yes(answer, "related", question=question):
+        return None
+    return _read_person(answer, told="related", real_name=question["other_real_name"], at=at)
+
+
+def _read_enterprise(answer: _Answer, *, question: _Answer) -> RegisteredEnterprise | None:
+    if not _is_yes(answer, "represents", question=question):
+        return None
+    if answer.keys() != {"request_id", "represents", "credit_code", "enterprise_name"}:
+        raise PeerAnswerInvalid("shape")
+    name = answer["enterprise_name"]
+    if answer["credit_code"] != question["credit_code"]:
+        raise PeerAnswerInvalid("credit_code")
+    if not isinstance(name, str) or not 1 <= len(name) <= 100 or not name.isprintable():
+        raise PeerAnswerInvalid("enterprise_name")
+    return RegisteredEnterprise(credit_code=question["credit_code"], name=name)
+
+
+def _is_yes(answer: _Answer, told: str, *, question: _Answer) -> bool:
     if answer.get("request_id") != question["request_id"]:
         raise PeerAnswerInvalid("request_id")
-    if answer.get("matched") is False and len(answer) == 2:
-        return None
-    if answer.keys() != _MATCHED or answer["matched"] is not True:
+    if answer.get(told) is False and len(answer) == 2:
+        return False
+    if answer.get(told) is not True:
         raise PeerAnswerInvalid("shape")
-    if answer["real_name"] != question["real_name"]:
+    return True
+
+
+def _read_person(answer: _Answer, *, told: str, real_name: str, at: datetime) -> RegisteredPerson:
+    if answer.keys() != {told, *_PERSON}:
+        raise PeerAnswerInvalid("shape")
+    if answer["real_name"] != real_name:
         raise PeerAnswerInvalid("real_name")
     census_id, sex = answer["census_id"], answer["sex"]
     if not isinstance(census_id, str) or not _CENSUS_ID.fullmatch(census_id):

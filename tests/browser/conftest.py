@@ -46,9 +46,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Chromium, or a loud skip where there is none."""
+    """Chromium, or a loud skip where there is none.
+
+    Its event loop ends with the module: Django's database refuses to work beside a running one.
+    """
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
         pytest.skip("NO BROWSER TESTS: chromium is not installed on this machine")

@@ -286,7 +286,8 @@ def test_refusals__every_fault_of_a_card__has_its_class():
 
 
 def test_refusals__each_has_words_for_the_holders_access_log():
-    strings = (ROOT / "templates" / "static" / "js" / "common" / "strings.js").read_text("utf-8")
+    common = ROOT / "templates" / "static" / "js" / "common"
+    strings = "".join(path.read_text("utf-8") for path in common.glob("strings*.js"))
 
     missing = [code for code in taps.REFUSALS if f'"why.{code}"' not in strings]
 

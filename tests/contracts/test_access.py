@@ -44,7 +44,7 @@ PLAIN: dict[str, tuple[Any, int]] = {
 # A status alone is a success; what is refused beyond the edge shows that the edge let it through.
 CALLERS = (
     "anonymous", "key", "resident 1", "resident 2", "staff", "accountant", "terminal", "merchant",
-    "bank", "issuer", "operator",
+    "bank", "issuer", "operator", "department",
 )  # fmt: skip
 Cell = tuple[int, str | None]
 NO_PROOF: Cell = (401, "proof.missing")
@@ -63,11 +63,11 @@ GOOD: Cell = (200, None)
 
 # Residents carry their proof in DPoP, desks theirs in Desk-Proof: neither opens the other's door.
 def resident(level_1: Cell, level_2: Cell) -> tuple[Cell, ...]:
-    return (UNKNOWN, UNKNOWN, level_1, level_2, *[UNKNOWN] * 7)
+    return (UNKNOWN, UNKNOWN, level_1, level_2, *[UNKNOWN] * 8)
 
 
 def staff(anyone: Cell, accountant: Cell, operator: Cell | None = None) -> tuple[Cell, ...]:
-    return (*[UNKNOWN] * 4, anyone, accountant, *[UNKNOWN] * 4, operator or anyone)
+    return (*[UNKNOWN] * 4, anyone, accountant, *[UNKNOWN] * 4, operator or anyone, UNKNOWN)
 
 
 def machine(
@@ -76,8 +76,9 @@ def machine(
     merchant: Cell = OTHERS,
     bank: Cell = OTHERS,
     issuer: Cell = OTHERS,
+    department: Cell = OTHERS,
 ) -> tuple[Cell, ...]:
-    return (*[UNSIGNED] * 6, terminal, merchant, bank, issuer, UNSIGNED)
+    return (*[UNSIGNED] * 6, terminal, merchant, bank, issuer, UNSIGNED, department)
 
 
 _R, _C, _T = "api/resident/v1/", "api/counter/v1/", "api/terminal/v1/"
@@ -85,9 +86,12 @@ _M, _B, _F = "api/merchant/v1/", "api/bank/v1/", "api/finance/v1/"
 _I = "api/issuer/v1/"
 _P = "api/platform/v1/"
 _O = "api/operations/v1/"
+_D = "api/department/v1/"
 # On their way in: the key alone is asked for, and a proof tied to a token is none of it.
-_NEW_PHONE = (NO_PROOF, INVALID, FOREIGN_PROOF, FOREIGN_PROOF, *[NO_PROOF] * 7)
-_NEW_DESK = (*[NO_PROOF] * 4, FOREIGN_PROOF, FOREIGN_PROOF, *[NO_PROOF] * 4, FOREIGN_PROOF)
+_NEW_PHONE = (NO_PROOF, INVALID, FOREIGN_PROOF, FOREIGN_PROOF, *[NO_PROOF] * 8)
+_NEW_DESK = (
+    *[NO_PROOF] * 4, FOREIGN_PROOF, FOREIGN_PROOF, *[NO_PROOF] * 4, FOREIGN_PROOF, NO_PROOF,
+)  # fmt: skip
 MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("get", ".well-known/vpass-keys.json"): (GOOD,) * len(CALLERS),
     ("get", ".well-known/vpass-status/<int:number>"): (OWN_ID_ONLY,) * len(CALLERS),
@@ -95,6 +99,23 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("get", _R + "me"): resident(GOOD, GOOD),
     ("get", _R + "access-log"): resident(GOOD, GOOD),
     ("get", _R + "access-log/<uuid:line_id>"): resident(OWN_ID_ONLY, OWN_ID_ONLY),
+    ("post", _R + "access-log/exports"): resident(INVALID, INVALID),
+    ("post", _R + "access-log/<uuid:line_id>/dispute"): resident(NO_KEY, NO_KEY),
+    ("post", _R + "access-log/<uuid:line_id>/dispute/withdrawal"): resident(NO_KEY, NO_KEY),
+    ("get", _R + "consents"): resident(GOOD, GOOD),
+    ("post", _R + "consents/<uuid:consent_id>/approval"): resident(LOW, INVALID),
+    ("post", _R + "consents/<uuid:consent_id>/refusal"): resident(NO_KEY, NO_KEY),
+    ("post", _R + "consents/<uuid:consent_id>/withdrawal"): resident(NO_KEY, NO_KEY),
+    ("get", _R + "share-recipients"): resident(GOOD, GOOD),
+    ("get", _R + "case-shares"): resident(LOW, GOOD),
+    ("post", _R + "case-shares"): resident(LOW, INVALID),
+    ("post", _R + "case-shares/<uuid:share_id>/withdrawal"): resident(LOW, NO_KEY),
+    ("get", _R + "delegations"): resident(LOW, GOOD),
+    ("post", _R + "delegations"): resident(LOW, INVALID),
+    ("post", _R + "delegations/<uuid:delegation_id>/acceptance"): resident(LOW, INVALID),
+    ("post", _R + "delegations/<uuid:delegation_id>/refusal"): resident(LOW, NO_KEY),
+    ("post", _R + "delegations/<uuid:delegation_id>/revocation"): resident(LOW, NO_KEY),
+    ("get", _R + "delegations/<uuid:delegation_id>/uses"): resident(LOW, OWN_ID_ONLY),
     ("post", _R + "identity-proofs"): resident(NO_KEY, NO_KEY),
     ("delete", _R + "tokens/own"): resident((204, None), (204, None)),
     ("get", _R + "devices"): resident(GOOD, GOOD),
@@ -154,6 +175,11 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("post", _C + "found-phones"): staff(ROLE, ROLE),
     ("post", _C + "suspensions"): staff(ROLE, ROLE),
     ("post", _C + "suspensions/lift"): staff(ROLE, ROLE),
+    ("post", _C + "consent-requests"): staff(INVALID, INVALID),
+    ("get", _C + "consent-requests/<uuid:consent_id>"): staff(OWN_ID_ONLY, OWN_ID_ONLY),
+    ("post", _C + "consent-requests/<uuid:consent_id>/release"): staff(NO_KEY, NO_KEY),
+    ("get", _C + "disputes"): staff(ROLE, GOOD),
+    ("post", _C + "disputes/<uuid:line_id>/answer"): staff(ROLE, NO_KEY),
     ("get", _C + "sessions/current"): staff(GOOD, GOOD),
     ("delete", _C + "sessions/current"): staff((204, None), (204, None)),
     ("get", _F + "windows"): staff(ROLE, GOOD),
@@ -171,6 +197,8 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     # Machines
     ("post", _T + "scans"): machine(terminal=NO_KEY),
     ("get", _T + "scanner-bundle"): machine(terminal=GOOD),
+    ("post", _D + "case-share-openings"): machine(department=NO_KEY),
+    ("post", _D + "case-shares/<uuid:share_id>/decision"): machine(department=NO_KEY),
     ("get", _M + "payments"): machine(merchant=GOOD),
     ("post", _M + "payments"): machine(merchant=NO_KEY),
     ("get", _M + "payments/<uuid:payment_id>"): machine(merchant=OWN_ID_ONLY),
@@ -196,7 +224,11 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("post", _C + "desk-keys"): _NEW_DESK,
     ("post", _C + "sessions"): _NEW_DESK,
     ("post", _M + "till-keys"): machine(
-        terminal=UNKNOWN_KEY, merchant=UNKNOWN_KEY, bank=UNKNOWN_KEY, issuer=UNKNOWN_KEY
+        terminal=UNKNOWN_KEY,
+        merchant=UNKNOWN_KEY,
+        bank=UNKNOWN_KEY,
+        issuer=UNKNOWN_KEY,
+        department=UNKNOWN_KEY,
     ),
 }
 
@@ -254,8 +286,8 @@ def everybody(
     shop = open_shop()
     accountant = city.sign_in_clerk(city.make_desk(hall, name="财务室"), username="a", at=at)
     operator = city.sign_in_clerk(city.make_desk(hall, name="值班室"), username="o", at=at)
-    for username, role in (("a", "finance"), ("o", "operations")):
-        Staff.objects.filter(user__username=username).update(roles=[role])
+    for username, roles in (("a", ["finance", "privacy"]), ("o", ["operations"])):
+        Staff.objects.filter(user__username=username).update(roles=roles)
     return Everybody(
         {
             "anonymous": lambda method, path, body: city.send(method, path, body, {}),
@@ -272,6 +304,7 @@ def everybody(
                 shop.system.bank.organisation, scene="issuer", key_id="issuer-1"
             ).send,
             "operator": operator.send,
+            "department": city.make_department(hall).send,
         }
     )
 

@@ -425,6 +425,7 @@ def test_any_body__to_any_post__documented_problem_and_never_a_500(
         "finance": official.send,
         "operations": official.send,
         "terminal": kiosk.send,
+        "department": city.make_department(hall).send,
         "merchant": shop.till.send,
         "bank": shop.system.machine.send,
         "issuer": city.make_terminal(issuer.organisation, scene="issuer", key_id="issuer-1").send,

@@ -96,15 +96,15 @@ def test_access_log__three_statements(lines: list[AccessLine], phone: city.Phone
 
 
 def test_line_of__anothers_and_missing__not_found(lines: list[AccessLine]):
-    resident_id = lines[0].resident_id
+    resident_id, at = lines[0].resident_id, lines[-1].at
 
-    assert access_log.line_of(resident_id=resident_id, line_id=lines[0].id) == lines[0]
+    assert access_log.line_of(resident_id=resident_id, line_id=lines[0].id, at=at) == lines[0]
     for asked in (
         {"resident_id": uuid.uuid4(), "line_id": lines[0].id},
         {"resident_id": resident_id, "line_id": uuid.uuid4()},
     ):
         with pytest.raises(NotFound):
-            access_log.line_of(**asked)
+            access_log.line_of(**asked, at=at)
 
 
 @pytest.mark.parametrize("table", ["identity_accessline", "identity_statechange"])

@@ -27,6 +27,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
+def full_hour(at: datetime) -> datetime:
+    return at.replace(minute=0, second=0, microsecond=0)
+
+
 def redeem(caller: Any, code: str, *, at: datetime, **changes: Any) -> codes.Scan:
     asked = {
         "caller": caller,
@@ -76,7 +80,7 @@ def test_issue_grant__proven_resident__row_and_signed_bytes_agree(phone: city.Ph
     assert signing.es256_verify(signer.private.public_key(), read.signed_bytes, read.signature)
     assert read.claims == GrantClaims(
         issuer=settings.CITY,
-        expires_at=int(at.timestamp()) + 86400,
+        expires_at=int(full_hour(at).timestamp()) + 86400,
         handle=bytes(row.handle),
         public_point=signing.public_point(held.private),
         status_index=row.status_index,
@@ -85,7 +89,7 @@ def test_issue_grant__proven_resident__row_and_signed_bytes_agree(phone: city.Ph
     assert (row.device_id, row.resident_id, row.ended_at) == (
         phone.device.id, phone.device.resident_id, None,
     )  # fmt: skip
-    assert row.expires_at == at.replace(microsecond=0) + timedelta(hours=24)
+    assert row.expires_at == full_hour(at) + timedelta(hours=24)
 
 
 def test_issue_grant__two_grants__nothing_in_common_but_city_and_key(
@@ -439,7 +443,7 @@ def test_redeem__older_than_sixty_seconds__expired_and_nothing_left(
 def test_redeem__grant_lapsed__expired(
     counter: city.DeskBrowser, grant: city.HeldGrant, at: datetime
 ):
-    end = at.replace(microsecond=0) + timedelta(hours=24)
+    end = full_hour(at) + timedelta(hours=24)
     redeem(counter.caller, grant.code(end), at=end - timedelta(seconds=1))
 
     with pytest.raises(codes.CodeExpired):
@@ -543,6 +547,10 @@ def test_refusals__each_code_status_and_both_languages():
         "code.bus_suspended": 403,
         "code.door_suspended": 403,
         "scan.not_entitled": 403,
+        "scan.case_needed": 403,
+        "scan.over_asking": 403,
+        "code.delegation_over": 403,
+        "code.delegation_beyond": 403,
     }
     assert set(code_format.CodeError.__subclasses__()) and {
         f"code.{error.reason}" for error in code_format.CodeError.__subclasses__()
@@ -612,7 +620,9 @@ def test_counter_scan__over_http__answer_and_headers(
 
     body = answer.json()
     assert answer.status_code == 200
-    assert body.keys() == {"outcome", "holder", "level", "fields", "redeemed_at"}
+    assert body.keys() == {
+        "outcome", "scan", "holder", "level", "fields", "acting", "redeemed_at",
+    }  # fmt: skip
     assert body["outcome"] == "accepted"
     assert list(body["fields"]) == city.FIELDS
     assert answer["Cache-Control"] == "no-store"

@@ -193,7 +193,8 @@ def test_old_key__verifies_until_retired_and_then_no_more(
             idempotency_key=city.idempotency(counter.caller.scope), at=at,
         )  # fmt: skip
 
-    last = moment + grants.GRANT_LIFE - timedelta(seconds=1)
+    expires_at = codes.code_format.decode_grant(held.encoded).claims.expires_at
+    last = datetime.fromtimestamp(expires_at - 1, tz=UTC)
     keys.rotate(at=last)
     assert redeem(held, last).level == redeem(fresh, last).level == 2
     gone = SWITCH + keys.KEEP_AFTER

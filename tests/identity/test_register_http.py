@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from identity.register import RegisterAnswerInvalid, RegisteredPerson, RegisterUnavailable
+from identity.register import (
+    RegisterAnswerInvalid,
+    RegisteredEnterprise,
+    RegisteredPerson,
+    RegisterUnavailable,
+)
 from identity.register.http import HttpRegister, population_register
 from tests.outside import OutsideWorld
 from vpass.common import clock, http_exchange
@@ -224,3 +229,78 @@ def test_match__well_signed_but_wrong_in_one_member__answer_invalid(changes: dic
 
     with pytest.raises(RegisterAnswerInvalid):
         HttpRegister(Liar()).match(real_name="王小明", id_number="x", at=clock.now())
+
+
+# A parent's child, and the firm a person represents
+
+CHILD = population.child_of(0)
+FIRM = population.enterprise_of(0)
+
+
+def child(**changes: str) -> RegisteredPerson | None:
+    asked = {
+        "real_name": SOMEBODY.real_name,
+        "id_number": SOMEBODY.id_number,
+        "child_name": CHILD.real_name,
+        "child_id_number": CHILD.id_number,
+    } | changes
+    return population_register().child(**asked, at=clock.now())
+
+
+def enterprise(**changes: str) -> RegisteredEnterprise | None:
+    asked = {
+        "real_name": SOMEBODY.real_name,
+        "id_number": SOMEBODY.id_number,
+        "credit_code": FIRM.credit_code,
+    } | changes
+    return population_register().enterprise(**asked, at=clock.now())
+
+
+def test_child__of_a_living_parent__found_with_birth_date(sandbox: OutsideWorld):
+    assert child() == RegisteredPerson(
+        census_id=CHILD.census_id, birth_date=CHILD.birth_date, sex=CHILD.sex
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"child_name": "无此人"},
+        {"child_id_number": population.child_of(1).id_number},
+        {"real_name": "无此人"},
+        {"id_number": PEOPLE[1].id_number},
+        {"real_name": CHILD.real_name, "id_number": CHILD.id_number},
+    ],
+)
+def test_child__anything_else__nobody(sandbox: OutsideWorld, changes: dict[str, str]):
+    assert child(**changes) is None
+
+
+def test_enterprise__of_its_representative__with_its_name(sandbox: OutsideWorld):
+    assert enterprise() == RegisteredEnterprise(credit_code=FIRM.credit_code, name=FIRM.name)
+    assert enterprise(credit_code=population.enterprise_of(1).credit_code) is None
+    assert enterprise(real_name="无此人") is None
+
+
+@pytest.mark.parametrize("question", [child, enterprise])
+@pytest.mark.parametrize(
+    ("mode", "options", "expected"),
+    [
+        ("reset", {}, UNAVAILABLE),
+        ("nonsense", {"variant": "wrong_shape"}, INVALID),
+        ("nonsense", {"variant": "extra_member"}, INVALID),
+        ("nonsense", {"variant": "wrong_id"}, INVALID),
+        ("bad_signature", {"variant": "flipped"}, INVALID),
+        ("unsigned", {}, INVALID),
+    ],
+)
+def test_further_questions__register_fails__honest_error(
+    sandbox: OutsideWorld, question: Any, mode: str, options: dict[str, Any],
+    expected: tuple[str, int],
+):  # fmt: skip
+    sandbox.breaks("register", mode, **options)
+
+    with pytest.raises(DomainError) as caught:
+        question()
+
+    assert (caught.value.code, caught.value.status) == expected

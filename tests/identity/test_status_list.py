@@ -297,4 +297,4 @@ def test_refresh__nothing_changed__nothing_written(
     with statements() as sent, transaction.atomic():
         status_list.refresh(resident_id=phone.device.resident_id, at=at)
 
-    assert len(sent) == 2, sent
+    assert len(sent) == 3, sent

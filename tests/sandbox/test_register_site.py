@@ -222,3 +222,33 @@ def test_demo_people__by_their_places__known_to_the_register(sandbox: OutsideWor
 )
 def test_demo_people__places_nobody_has__refused(sandbox: OutsideWorld, query: str):
     assert sandbox.read(f"/register/demo-people?{query}") == {"error": "malformed"}
+
+
+@pytest.mark.parametrize(
+    ("route", "members"),
+    [
+        ("relations", {"relation": "spouse"}),
+        ("relations", {"relation": "child", "other_real_name": "王小"}),
+        ("relations", {}),
+        ("representatives", {"credit_code": "short"}),
+        ("representatives", {"credit_code": "91370700MA3000000a"}),
+        ("representatives", {}),
+    ],
+)
+def test_further_questions__not_as_they_must_be__malformed(
+    sandbox: OutsideWorld, route: str, members: dict[str, str]
+):
+    asked = question(**members)
+
+    answer = ask(f"{sandbox.url}/register/v1/{route}", asked)
+
+    assert answer == (400, {"error": "malformed"})
+
+
+def test_demo_families__child_and_firm_of_a_place(sandbox: OutsideWorld):
+    child, firm = population.child_of(205), population.enterprise_of(205)
+
+    assert sandbox.read("/register/demo-families?of=205") == {
+        "child": {"real_name": child.real_name, "id_number": child.id_number},
+        "enterprise": {"credit_code": firm.credit_code, "name": firm.name},
+    }

@@ -42,11 +42,22 @@ LOGINS = {
             "staff": {"username": "r", "password": "p", "totp_secret": "AAAA"},
             "desk_enrolment_code": "6" * 16,
         },
+        "privacy": {
+            "login": {"username": "o", "password": "p", "totp_secret": "AAAA"},
+            "desk_enrolment_code": "7" * 16,
+        },
         "hotline": {
             "clerk": {"username": "h", "password": "p", "totp_secret": "AAAA"},
             "desk_enrolment_code": "6" * 16,
         },
     },
+    "departments": [
+        {
+            "key_id": f"department-{number}",
+            "private_key_pem": signing.private_pem(signing.generate_ed25519()),
+        }
+        for number in (1, 2)
+    ],
     "terminal": {
         "id": "00000000-0000-0000-0000-000000000001",
         "key_id": "kiosk-1",

@@ -73,10 +73,15 @@ class Phone:
         """The account as the resident sees it."""
         return self.send("GET", "/me")
 
-    def fetch_grant(self) -> Reply:
-        """Asks for a day grant to a fresh key; with success the phone can show codes."""
+    def fetch_grant(self, *, on_behalf_of: str | None = None) -> Reply:
+        """Asks for a day grant to a fresh key; with success the phone can show codes.
+
+        With the id of a delegation, the codes speak for whom the resident acts.
+        """
         fresh = signing.generate_p256()
         claims = {"cnf": {"jwk": signing.jwk_of(fresh)}, **self.request_claims("/grants")}
+        if on_behalf_of is not None:
+            claims["on_behalf_of"] = on_behalf_of
         signed = signing.encode_jws(claims, self.key, typ="vpass-grant+jwt")
         reply = self.send("POST", "/grants", {"request": signed}, idempotency_key=new_key())
         if reply.status == 201:

@@ -51,6 +51,11 @@ class Outside:
         answer = self._ask("GET", f"/register/demo-people?from={place}&count=1")
         return Person(place=place, **answer["people"][0])
 
+    def family(self, place: int) -> dict[str, Any]:
+        """The child and the firm of the person at this place of the crowd."""
+        found: dict[str, Any] = self._ask("GET", f"/register/demo-families?of={place}")
+        return found
+
     def message_ids(self, phone: str) -> set[str]:
         """The messages that have arrived at a phone."""
         return {item["message_id"] for item in self._inbox(phone)}

@@ -11,6 +11,7 @@ from vpass.common import signing
 from vpass.day.actors import Clerk, Kiosk, Phone
 from vpass.day.booking_actors import Appointments, Receptionist
 from vpass.day.card_actors import Bus, CardWallet
+from vpass.day.disclosure_actors import Department, PrivacyOfficer, Sharing
 from vpass.day.iot_actors import Driver, Parking
 from vpass.day.memory import Memory
 from vpass.day.outside import Outside, Person
@@ -67,6 +68,19 @@ class Visit:
 
 
 @dataclass
+class Disclosure:
+    """Those who ask, answer and act for others on the day, and what they hold."""
+
+    sharing: Sharing
+    officer: PrivacyOfficer
+    desk_enrolment_code: str  # used once
+    department: Department
+    other_department: Department
+    share: Any = None  # as the resident was answered
+    delegation_id: str = ""
+
+
+@dataclass
 class Day:
     """One day: the way to the program, the world outside, the actors, and what they hold."""
 
@@ -85,7 +99,9 @@ class Day:
     hotline: Clerk
     hotline_enrolment_code: str  # empty: enrolled on an earlier day
     terminal_id: str
+    disclosure: Disclosure
     resident: Person | None = None
+    place: int = 0  # the resident's, in the crowd
     neighbour: Person | None = None
     case_number: str = ""
     key_set: list[dict[str, str]] = field(default_factory=list)
@@ -183,6 +199,15 @@ def prepare(
             "" if "hotline" in memory.enrolled else days_own["hotline"]["desk_enrolment_code"]
         ),
         terminal_id=terminal["id"],
+        disclosure=Disclosure(
+            sharing=Sharing(phone),
+            officer=PrivacyOfficer(
+                transport, memory.key("day-privacy"), **days_own["privacy"]["login"]
+            ),
+            desk_enrolment_code=days_own["privacy"]["desk_enrolment_code"],
+            department=Department.of(transport, logins["departments"][0]),
+            other_department=Department.of(transport, logins["departments"][1]),
+        ),
     )
 
 

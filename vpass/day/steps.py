@@ -34,7 +34,8 @@ def read_key_set(day: Day) -> str:
 
 @step("A resident gives a phone number, and the one-time code back")
 def enrol(day: Day) -> str:
-    day.resident = day.outside.person(day.memory.take_place())
+    day.place = day.memory.take_place()
+    day.resident = day.outside.person(day.place)
     return _enrol(day, day.phone, day.resident)
 
 

@@ -5,6 +5,7 @@ from vpass.day import (
     card_payment_steps,
     card_steps,
     closing_steps,
+    disclosure_steps,
     iot_steps,
     payment_steps,
     settlement_steps,
@@ -22,5 +23,6 @@ STEPS = [
     *booking_steps.STEPS,
     *settlement_steps.STEPS,
     *closing_steps.STEPS,
+    *disclosure_steps.STEPS,
     *status_steps.STEPS,
 ]

@@ -9,6 +9,7 @@ do not fall on living people.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cache
@@ -23,6 +24,9 @@ LAST_BIRTH_DATE = date(2015, 12, 31)
 # Demo people are grown up, and not so old that a flow of the day would turn on it.
 FIRST_DEMO_BIRTH_DATE = date(1950, 1, 1)
 LAST_DEMO_BIRTH_DATE = date(2003, 12, 31)
+
+FIRST_CHILD_BIRTH_DATE = date(2012, 1, 1)
+CHILD_BIRTH_DAYS = 3_600
 
 REGION_CODES = (
     "370702",
@@ -46,6 +50,7 @@ _WOMENS_NAMES = "秀英丽敏静娟艳霞燕玲桂兰芳雪梅琳慧洁婷莹颖
 _MENS_NAMES = "伟强磊军勇杰涛明超刚平辉鹏斌波宇浩凯健俊帆志建国文斐海峰林东"
 _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _CHECK_CHARACTERS = "10X98765432"
+_CREDIT_CHARACTERS = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,52 @@ def check_character(first_17: str) -> str:
     """The 18th character of an ID number (GB 11643, ISO 7064 MOD 11-2)."""
     total = sum(int(digit) * weight for digit, weight in zip(first_17, _WEIGHTS, strict=True))
     return _CHECK_CHARACTERS[total % 11]
+
+
+@dataclass(frozen=True)
+class Firm:
+    """One invented enterprise with its unified social credit code (GB 32100)."""
+
+    credit_code: str
+    name: str
+
+
+@cache
+def child_of(index: int) -> Person:
+    """The one child of the person at this place of the crowd; under age, without a phone."""
+    parent = (people() if index < SIZE else crowd())[index]
+    draw = _drawing(f"{SEED}|child of {index}")
+    birth_date = FIRST_CHILD_BIRTH_DATE + timedelta(days=draw("birth", CHILD_BIRTH_DAYS))
+    is_boy = draw("sex", 2) == 1
+    given_names = _MENS_NAMES if is_boy else _WOMENS_NAMES
+    first_17 = f"{parent.id_number[:6]}{birth_date:%Y%m%d}{990 + 2 * (index % 5) + is_boy}"
+    return Person(
+        census_id=f"3708{index + 1:08d}",
+        real_name=parent.real_name[0] + given_names[draw("given", len(given_names))],
+        id_number=first_17 + check_character(first_17),
+        birth_date=birth_date,
+        sex="M" if is_boy else "F",
+        phone="",
+    )
+
+
+@cache
+def enterprise_of(index: int) -> Firm:
+    """The one firm that the person at this place of the crowd represents by law."""
+    first_17 = f"91370700MA3{index:06d}"
+    total = sum(
+        _CREDIT_CHARACTERS.index(character) * 3**place % 31
+        for place, character in enumerate(first_17)
+    )
+    check = _CREDIT_CHARACTERS[-total % 31]
+    return Firm(credit_code=first_17 + check, name=f"潍坊市第{index + 1}号风筝有限公司")
+
+
+def _drawing(seed: str) -> Callable[[str, int], int]:
+    def draw(what: str, choices: int) -> int:
+        return int.from_bytes(hashlib.sha256(f"{seed}|{what}".encode()).digest()[:8]) % choices
+
+    return draw
 
 
 @cache

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from vpass.sandbox import population
@@ -11,13 +11,14 @@ from vpass.sandbox.sites import Answer, Journal, Site, refusal
 
 _UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _ID_NUMBER = re.compile(r"[0-9]{17}[0-9X]", re.ASCII)
+_CREDIT_CODE = re.compile(r"[0-9A-Z]{18}", re.ASCII)
 
 
 class Register(Site):
     """Says whether a name and an ID number belong to one living person."""
 
     name = "register"
-    routes = ("/v1/matches",)
+    routes = ("/v1/matches", "/v1/relations", "/v1/representatives")
     signs_answers = True
 
     def __init__(self) -> None:
@@ -26,14 +27,19 @@ class Register(Site):
         self._refused = 0
 
     def answer(self, *, route: str, members: Mapping[str, Any]) -> Answer:
-        if not _is_question(members):
+        if not _is_question(members, _MEMBERS[route]):
             self.refused()
             return refusal(400, "malformed")
         request_id = members["request_id"]
         is_known, earlier = self._journal.recall(request_id, members)
         if is_known:
             return earlier or refusal(409, "request_id_reused")
-        answer = Answer(200, {"request_id": request_id} | self._look_up(members))
+        look_up = {
+            "/v1/matches": self._match,
+            "/v1/relations": self._relation,
+            "/v1/representatives": self._representative,
+        }[route]
+        answer = Answer(200, {"request_id": request_id} | look_up(members))
         self._journal.write(request_id, members, answer)
         return answer
 
@@ -70,36 +76,94 @@ class Register(Site):
             },
         }
 
-    def _look_up(self, members: Mapping[str, Any]) -> dict[str, Any]:
+    def some_family(self, *, place: int) -> dict[str, Any]:
+        """The child and the firm of somebody of the crowd; raises ValueError for no such place."""
+        if not 0 <= place < population.CROWD_SIZE:
+            raise ValueError("no such place")
+        child, firm = population.child_of(place), population.enterprise_of(place)
+        return {
+            "child": {"real_name": child.real_name, "id_number": child.id_number},
+            "enterprise": {"credit_code": firm.credit_code, "name": firm.name},
+        }
+
+    def _match(self, members: Mapping[str, Any]) -> dict[str, Any]:
+        person = self._living(members)
+        return {"matched": False} if person is None else {"matched": True} | _told(person)
+
+    def _relation(self, members: Mapping[str, Any]) -> dict[str, Any]:
+        parent = self._living(members)
+        child = None if parent is None else population.child_of(_place(parent))
+        asked = (members["other_real_name"], members["other_id_number"])
+        if child is None or (child.real_name, child.id_number) != asked:
+            return {"related": False}
+        return {"related": True} | _told(child)
+
+    def _representative(self, members: Mapping[str, Any]) -> dict[str, Any]:
+        person = self._living(members)
+        firm = None if person is None else population.enterprise_of(_place(person))
+        if firm is None or firm.credit_code != members["credit_code"]:
+            return {"represents": False}
+        return {
+            "represents": True,
+            "credit_code": firm.credit_code,
+            "enterprise_name": firm.name,
+        }
+
+    def _living(self, members: Mapping[str, Any]) -> Person | None:
         is_grown = len(self._people) == population.CROWD_SIZE
         if members["id_number"] not in self._people and not is_grown:
             self._people = {person.id_number: person for person in population.crowd()}
         person = self._people.get(members["id_number"])
         if person is None or person.real_name != members["real_name"] or not person.is_living:
-            return {"matched": False}
-        return {
-            "matched": True,
-            "census_id": person.census_id,
-            "real_name": person.real_name,
-            "birth_date": person.birth_date.isoformat(),
-            "sex": person.sex,
-        }
+            return None
+        return person
 
 
-def _is_question(members: Mapping[str, Any]) -> bool:
-    if members.keys() != {"request_id", "real_name", "id_number"}:
-        return False
-    if not all(isinstance(value, str) for value in members.values()):
-        return False
-    name = members["real_name"]
+# What each question consists of besides its request_id.
+_MEMBERS = {
+    "/v1/matches": {"real_name", "id_number"},
+    "/v1/relations": {
+        "relation", "real_name", "id_number", "other_real_name", "other_id_number",
+    },
+    "/v1/representatives": {"real_name", "id_number", "credit_code"},
+}  # fmt: skip
+_FORMS: dict[str, Callable[[str], bool]] = {
+    "request_id": lambda value: _UUID4.fullmatch(value) is not None,
+    "relation": lambda value: value == "child",
+    "credit_code": lambda value: _CREDIT_CODE.fullmatch(value) is not None,
+    "id_number": lambda value: _ID_NUMBER.fullmatch(value) is not None,
+    "other_id_number": lambda value: _ID_NUMBER.fullmatch(value) is not None,
+    "real_name": lambda value: _is_name(value),
+    "other_real_name": lambda value: _is_name(value),
+}
+
+
+def _is_question(members: Mapping[str, Any], expected: set[str]) -> bool:
+    return members.keys() == {"request_id", *expected} and all(
+        isinstance(value, str) and _FORMS[name](value) for name, value in members.items()
+    )
+
+
+def _is_name(name: str) -> bool:
     return (
-        _UUID4.fullmatch(members["request_id"]) is not None
-        and _ID_NUMBER.fullmatch(members["id_number"]) is not None
-        and 1 <= len(name) <= 50
+        1 <= len(name) <= 50
         and name == name.strip()
         and unicodedata.normalize("NFC", name) == name
         and all(unicodedata.category(character)[0] != "C" for character in name)
     )
+
+
+def _place(person: Person) -> int:
+    return int(person.census_id[4:]) - 1
+
+
+def _told(person: Person) -> dict[str, Any]:
+    return {
+        "census_id": person.census_id,
+        "real_name": person.real_name,
+        "birth_date": person.birth_date.isoformat(),
+        "sex": person.sex,
+    }
 
 
 def _shown(person: Person) -> dict[str, str]:

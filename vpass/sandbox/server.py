@@ -247,6 +247,7 @@ class Sandbox:
             for route in exchange.site.routes:
                 app.router.add_post(f"/{exchange.site.name}{route}", exchange.serve)
         app.router.add_get("/register/demo-people", self._demo_people)
+        app.router.add_get("/register/demo-families", self._demo_families)
         app.router.add_get("/register/journal", self._journal)
         app.router.add_get("/sms/v1/inbox/{number}", self._inbox)
         app.router.add_get("/bank/control/{what}", self._bank_control)
@@ -273,6 +274,13 @@ class Sandbox:
         try:
             first, count = int(request.query["from"]), int(request.query["count"])
             return _json(self.register.some_people(first=first, count=count))
+        except (KeyError, ValueError):
+            return _json({"error": "malformed"}, status=400)
+
+    async def _demo_families(self, request: web.Request) -> web.Response:
+        _only_from_here(request)
+        try:
+            return _json(self.register.some_family(place=int(request.query["of"])))
         except (KeyError, ValueError):
             return _json({"error": "malformed"}, status=400)
 

@@ -13,6 +13,7 @@ from vpass.common.signing import ed25519_public_bytes, generate_ed25519, private
 from vpass.secrets import write_once
 from vpass.seed import cards
 from vpass.seed.booking import open_appointments
+from vpass.seed.disclosure import hire_privacy_officer, open_departments, refine_hall
 from vpass.seed.hotline import open_hotline
 from vpass.seed.iot import open_parking
 from vpass.seed.money import hire_accountants, open_bank, open_shop
@@ -63,6 +64,7 @@ def fill_city(*, state_dir: Path, at: datetime) -> None:
             public_key=ed25519_public_bytes(private),
         )
         office = open_organisation(city, "department", "潍坊市财政局", "Weifang Finance Bureau")
+        refine_hall(hall)
         bank = open_bank(city)
         tills = open_shop(city, bank=bank)
         open_parking(city, bank=bank, at=at)
@@ -74,6 +76,8 @@ def fill_city(*, state_dir: Path, at: datetime) -> None:
             "finance": hire_accountants(office, "finance", rooms=(1, 2), at=at),
             "check_in": appointments["check_in"],
             "operations": hire_operator(city, at=at),
+            "privacy": hire_privacy_officer(hall, "privacy", room=1, at=at),
+            "departments": open_departments(city),
             "day": {
                 "clerk": hire(hall, "day-clerk"),
                 "desk_enrolment_code": desk_code_of(desks[1], at=at),
@@ -81,6 +85,7 @@ def fill_city(*, state_dir: Path, at: datetime) -> None:
                 "finance": hire_accountants(office, "day-finance", rooms=(3, 4), at=at),
                 "check_in": appointments["day"],
                 "hotline": open_hotline(city, at=at),
+                "privacy": hire_privacy_officer(hall, "day-privacy", room=2, at=at),
             },
             "terminal": {
                 "id": str(terminal.id),

@@ -24,7 +24,8 @@ PAGES = (
     ("/city/", "城市今日 the city today"),
     ("/health/ready", "就绪 readiness"),
 )
-FOR_MACHINES = {"day", "terminal"}  # kept in the file, but nothing a person would type
+# kept in the file, but nothing a person would type
+FOR_MACHINES = {"day", "departments", "terminal"}
 
 
 class Command(BaseCommand):

@@ -42,8 +42,9 @@ export function makeAssertion({ key, url, issuedAt }) {
 }
 
 /** The device key's request for a grant to the fresh key `grantJwk`. */
-export function makeGrantRequest({ key, url, grantJwk, issuedAt }) {
+export function makeGrantRequest({ key, url, grantJwk, issuedAt, onBehalfOf = null }) {
   const claims = { aud: url, iat: issuedAt, jti: jti(), cnf: { jwk: grantJwk } };
+  if (onBehalfOf) claims.on_behalf_of = onBehalfOf;
   return encodeJws({ typ: "vpass-grant+jwt" }, claims, key);
 }
 
@@ -58,4 +59,9 @@ export function makeConfirmation({ key, url, payment, issuedAt }) {
     amount_fen: payment.amount_fen,
   };
   return encodeJws({ typ: "vpass-confirm+jwt" }, claims, key);
+}
+
+/** The device key's word over what the page has shown: `claims`, for the route at `url`. */
+export function makeWord({ key, url, typ, claims, issuedAt }) {
+  return encodeJws({ typ }, { ...claims, aud: url, iat: issuedAt, jti: jti() }, key);
 }

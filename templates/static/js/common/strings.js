@@ -2,11 +2,13 @@
 
 import { MONEY } from "./strings_money.js";
 import { OPERATIONS } from "./strings_operations.js";
+import { SHARING } from "./strings_sharing.js";
 import { VISITS } from "./strings_visits.js";
 
 export const STRINGS = {
   ...MONEY,
   ...OPERATIONS,
+  ...SHARING,
   ...VISITS,
 
   // Shared

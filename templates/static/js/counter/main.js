@@ -5,6 +5,7 @@ import { startPage } from "../common/start.js";
 import { openDesk } from "../desk/desk.js";
 import { makeEntry } from "../desk/entry.js";
 import { makeArrivals } from "./arrivals.js";
+import { makeDisputes } from "./disputes.js";
 import { makeQueue } from "./queue.js";
 import { makeScanning } from "./scanning.js";
 
@@ -19,6 +20,7 @@ async function start() {
   const scanning = makeScanning({ desk, onRefused });
   const arrivals = makeArrivals({ desk, onArrived: () => queue.look(), onRefused });
   const queue = makeQueue({ desk, onServices: arrivals.offer, onRefused });
+  const disputes = makeDisputes({ desk });
   const entry = makeEntry({
     desk,
     viewOf,
@@ -28,11 +30,13 @@ async function start() {
       if (view === "reception") arrivals.start();
       else scanning.start(session);
       queue.start();
+      disputes.start(session);
     },
     onLeave() {
       scanning.stop();
       arrivals.stop();
       queue.stop();
+      disputes.stop();
     },
   });
   await entry.start();

@@ -4,11 +4,26 @@
 import { explain, fieldName, fieldValue, find, make } from "../common/dom.js";
 import { hasString, moment, onLanguage, t } from "../common/language.js";
 
+/** Who stands at the counter for whom. */
+function actingRows(acting) {
+  const kind = t(`counter.acting.${acting.kind}`);
+  const who = acting.delegate_name ?? t("app.yes");
+  if (!acting.enterprise_name) return [[kind, who, "delegate_name"]];
+  return [
+    [kind, acting.enterprise_name, "acting"],
+    [t("counter.credit_code"), acting.credit_code, "credit_code"],
+    [t("counter.delegate"), who, "delegate_name"],
+  ];
+}
+
 // Personal data does not stay on a screen that others pass by.
 const STAYS_MS = 120000;
 
-/** Sets the panel up; `onRetry` hears when the clerk asks for the same scan again. */
-export function makeResult({ onRetry }) {
+/**
+ * Sets the panel up; `onRetry` hears when the clerk asks for the same scan again, `onChange` that the
+ * panel goes over to something else.
+ */
+export function makeResult({ onRetry, onChange }) {
   const panel = find("#result");
   let state = { outcome: "ready" };
   let timer = null;
@@ -19,6 +34,7 @@ export function makeResult({ onRetry }) {
       const rows = Object.entries(answer.fields).map(([name, value]) => [fieldName(name), fieldValue(value), name]);
       const level = `code.level_${answer.level}`;
       rows.push([t("result.level"), hasString(level) ? t(level) : String(answer.level), "level"]);
+      if (answer.acting) rows.unshift(...actingRows(answer.acting));
       rows.push([t("result.at"), moment(answer.redeemed_at), "redeemed_at"]);
       return [
         make("h2", {}, t("result.accepted")),
@@ -29,6 +45,7 @@ export function makeResult({ onRetry }) {
             make("div", { "data-field": name }, make("dt", {}, label), make("dd", {}, value)),
           ),
         ),
+        state.note ? make("p", { class: "next" }, state.note) : "",
       ];
     }
     if (outcome === "refused" || outcome === "uncertain") {
@@ -56,6 +73,7 @@ export function makeResult({ onRetry }) {
   }
 
   function show(changed) {
+    onChange();
     state = changed;
     clearTimeout(timer);
     if (state.outcome === "accepted") {
@@ -72,6 +90,18 @@ export function makeResult({ onRetry }) {
   return {
     clear: () => show({ outcome: "ready" }),
     checking: () => show({ outcome: "checking" }),
+    /** Adds what the resident has agreed to since. */
+    add(fields) {
+      if (state.outcome !== "accepted") return;
+      const answer = { ...state.answer, fields: { ...state.answer.fields, ...fields } };
+      show({ ...state, answer, note: t("counter.consented") });
+    },
+    /** Says below an accepted scan how asking for more goes. */
+    say(key, problem) {
+      if (state.outcome !== "accepted") return;
+      state.note = key ? t(key) : explain(problem).title;
+      draw();
+    },
     accepted: (answer) => show({ outcome: "accepted", answer }),
     refused: (problem) => show({ outcome: "refused", problem }),
     uncertain: (problem) => show({ outcome: "uncertain", problem }),

@@ -5,6 +5,7 @@ import { fieldName, find, make, markField } from "../common/dom.js";
 import { inLanguage, listed, onLanguage, t } from "../common/language.js";
 import { readPicture } from "../scanning/pictures.js";
 import { makeScanner } from "../scanning/scanner.js";
+import { makeAsking } from "./asking.js";
 import { makeResult } from "./result.js";
 
 const TRIES = 3;
@@ -22,7 +23,8 @@ export function makeScanning({ desk, onRefused }) {
   let last = null;
   let isBusy = false;
 
-  const result = makeResult({ onRetry: () => last && send(last) });
+  const result = makeResult({ onRetry: () => last && send(last), onChange: () => asking.offer(null) });
+  const asking = makeAsking({ desk, onReleased: result.add, onWords: result.say });
 
   function drawPurposes() {
     const chosen = purpose.value;
@@ -55,7 +57,11 @@ export function makeScanning({ desk, onRefused }) {
       for (let tries = 1; ; tries += 1) {
         try {
           const options = { body: scan.body, idempotencyKey: scan.key };
-          result.accepted(await desk.call("POST", "/scans", options));
+          const answer = await desk.call("POST", "/scans", options);
+          result.accepted(answer);
+          // Who acts for another cannot consent for them.
+          const item = purposes.find(({ code }) => code === scan.body.purpose);
+          if (!answer.acting) asking.offer(answer.scan, item?.may_ask);
           caseNumber.value = "";
           break;
         } catch (error) {

@@ -11,6 +11,7 @@ import {
   showProblem,
 } from "../common/dom.js";
 import { inLanguage, listed, moment, onLanguage, t } from "../common/language.js";
+import { disputePart } from "./dispute.js";
 
 const purposeText = (line) => inLanguage(line.purpose) || line.purpose?.code || "";
 
@@ -44,6 +45,10 @@ function facts(line) {
     ["log.scene", sceneName(line.scene)],
     ["log.case", line.case_number ?? ""],
     ["log.fields", line.fields.length ? listed(line.fields.map(fieldName)) : t("log.no_fields")],
+    ["log.asked", listed(line.asked.map(fieldName))],
+    ["log.acting", line.acting ? t("log.acting_text", line.acting) : ""],
+    ["log.law", line.legal_basis ?? ""],
+    ["log.where", line.is_shielded ? t("log.shielded") : ""],
   ];
   const list = make("dl", { class: "facts" });
   for (const [key, value] of rows) {
@@ -61,7 +66,14 @@ export function makeAccessLog({ session }) {
   function draw() {
     find("#lines").replaceChildren(...lines.map(entry));
     find("#more").hidden = !next;
-    find("#line").replaceChildren(open ? facts(open) : "");
+    const below = () => disputePart({ session, line: open, onChange: () => read(open.id) });
+    find("#line").replaceChildren(...(open ? [facts(open), below()] : []));
+  }
+
+  async function read(id) {
+    open = await session.call("GET", `/access-log/${encodeURIComponent(id)}`);
+    lines = lines.map((line) => (line.id === open.id ? open : line));
+    draw();
   }
 
   async function load(cursor) {
@@ -97,8 +109,7 @@ export function makeAccessLog({ session }) {
       draw();
       if (open) return;
       try {
-        open = await session.call("GET", `/access-log/${encodeURIComponent(id)}`);
-        draw();
+        await read(id);
       } catch (error) {
         if (!error.code) throw error;
         showProblem(problem, error);

@@ -7,18 +7,25 @@ import { makeGrantRequest } from "../common/proofs.js";
 const PATH = "/grants";
 const RETRY_MS = 20000;
 
-/** Keeps a grant in `store`; `onChange` hears of a new one or of a Problem in getting it. */
+/**
+ * Keeps a grant in `store`; `onChange` hears of a new one or of a Problem in getting it. A grant of
+ * somebody for whom the resident acts is kept in memory only.
+ */
 export async function openGrant({ session, store, onChange }) {
   let grant = (await store.get("grant")) ?? null;
   let asking = null;
   let notBefore = 0;
+  let isUsed = false;
+  let onBehalfOf = null;
+  let own = null;
 
   const isGood = () => grant !== null && grant.expiresAt > session.clock.now();
   // Renewed in the second half of its life: a phone without network then still has hours.
   const isFresh = () =>
-    isGood() && session.clock.now() - grant.receivedAt < (grant.expiresAt - grant.receivedAt) / 2;
+    isGood() && !isUsed && session.clock.now() - grant.receivedAt < (grant.expiresAt - grant.receivedAt) / 2;
 
   async function ask() {
+    const asked = onBehalfOf;
     const fresh = await generateKey();
     const url = `${session.publicUrl}/api/resident/v1${PATH}`;
     const key = await session.deviceKey();
@@ -28,9 +35,12 @@ export async function openGrant({ session, store, onChange }) {
         url,
         grantJwk: fresh.jwk,
         issuedAt: session.clock.seconds() - 1,
+        onBehalfOf: asked,
       }),
     });
     const answer = await session.call("POST", PATH, { body, idempotencyKey: crypto.randomUUID() });
+    if (asked !== onBehalfOf) return; // the resident has chosen another meanwhile
+    isUsed = false;
     grant = {
       encoded: fromBase64url(answer.grant),
       privateKey: fresh.privateKey,
@@ -38,7 +48,7 @@ export async function openGrant({ session, store, onChange }) {
       expiresAt: Date.parse(answer.expires_at),
       rotateEveryMs: answer.rotate_every_s * 1000,
     };
-    await store.put("grant", grant);
+    if (!asked) await store.put("grant", grant);
   }
 
   return {
@@ -58,6 +68,15 @@ export async function openGrant({ session, store, onChange }) {
           },
         )
         .finally(() => (asking = null));
+    },
+    /** A scanner has seen this grant: the next use is to have another, so nobody can compare. */
+    spend: () => (isUsed = true),
+    /** Goes over to the grant of somebody for whom the resident acts, or (null) back to the own. */
+    actFor(delegationId) {
+      if (!onBehalfOf) own = grant;
+      onBehalfOf = delegationId;
+      grant = delegationId ? null : own;
+      notBefore = 0;
     },
     /** Lets the next keepFresh ask at once: the network came back, or the page was opened. */
     hurry: () => (notBefore = 0),

@@ -4,10 +4,13 @@ import { find, findAll, make, showView } from "../common/dom.js";
 import { hasString, onLanguage, t } from "../common/language.js";
 import { startPage } from "../common/start.js";
 import { makeAccessLog } from "./access_log.js";
+import { makeActing } from "./acting.js";
+import { makeAsking } from "./asking.js";
 import { makeConfirming } from "./confirming.js";
 import { makeEnrolment } from "./enrolment.js";
 import { makeMoney } from "./money.js";
 import { openSession } from "./session.js";
+import { makeSharing } from "./sharing.js";
 import { makeVisits } from "./visits.js";
 import { openWallet } from "./wallet.js";
 
@@ -37,6 +40,9 @@ async function start() {
   const money = makeMoney({ session });
   const visits = makeVisits({ session });
   const confirming = makeConfirming({ session, onDecided });
+  const asking = makeAsking({ session, onDecided: (words) => wallet.announce(words) });
+  const sharing = makeSharing({ session });
+  const acting = makeActing({ session, onShow });
   let wallet = null;
   const enrolment = makeEnrolment({ session, store, onDone: enter });
 
@@ -51,13 +57,19 @@ async function start() {
     money.refresh();
   }
 
+  function onShow(other) {
+    wallet.actFor(other);
+    location.hash = "#code";
+  }
+
   async function enter(level) {
     if (level < IDENTITY_LEVEL) {
       enrolment.askIdentity();
       return;
     }
-    wallet ??= await openWallet({ session, store, onPaid: confirming.look });
+    wallet ??= await openWallet({ session, store, onPaid: confirming.look, onSeen: asking.attend });
     confirming.look();
+    asking.attend();
     find("#tabs").hidden = false;
     // Asks the browser not to clear the key away when the disk runs full.
     navigator.storage?.persist?.();
@@ -68,7 +80,8 @@ async function start() {
   function go({ focus }) {
     if (!wallet) return;
     const [name, id] = location.hash.slice(1).split("/");
-    const tab = ["log", "me", "money", "visits"].includes(name) ? name : "code";
+    const views = ["log", "me", "money", "visits", "sharing", "acting"];
+    const tab = views.includes(name) ? name : "code";
     for (const link of findAll("#tabs a")) {
       if (link.hash === `#${tab}`) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
@@ -76,6 +89,8 @@ async function start() {
     showView((id && DETAILS[tab]) || tab, { focus });
     if (tab === "code") wallet.show();
     else if (tab === "me") drawFacts(wallet.me());
+    else if (tab === "sharing") sharing.show();
+    else if (tab === "acting") acting.show();
     else if (tab === "money") {
       money.show();
       confirming.look();

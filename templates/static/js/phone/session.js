@@ -3,7 +3,7 @@
 import { makeApi, Problem } from "../common/api.js";
 import { makeClock } from "../common/clock.js";
 import { generateKey } from "../common/keys.js";
-import { makeAssertion, proofIn, tokenHash } from "../common/proofs.js";
+import { makeAssertion, makeWord, proofIn, tokenHash } from "../common/proofs.js";
 
 const BASE = "/api/resident/v1";
 const SPARE_MS = 30000;
@@ -84,6 +84,17 @@ export async function openSession({ store, publicUrl, onLost }) {
         if (error.code === "token.assertion_refused") onLost();
         throw error;
       }
+    },
+
+    /** A call whose body is the phone's own signature over `claims`, under the name `member`. */
+    async callSigned(path, { typ, claims, member, ...others }) {
+      const holder = await deviceKey();
+      const url = publicUrl + BASE + path;
+      const body = async () => ({
+        ...others,
+        [member]: await makeWord({ key: holder, url, typ, claims, issuedAt: clock.seconds() - 1 }),
+      });
+      return this.call("POST", path, { body, idempotencyKey: crypto.randomUUID() });
     },
 
     /** Forgets everything: the key, the token, the grant. */

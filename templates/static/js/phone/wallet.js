@@ -13,10 +13,10 @@ const ATTENTION_MS = 180000;
 const CHOICES = { all: ALL_SCENES, no_pay: ALL_SCENES - SCENES.pay, id: SCENES.id };
 
 /**
- * Starts the front on the view "code"; `onPaid` hears of each use at a till. Gives {show, me,
- * announce, learnMe, stop}.
+ * Starts the front on the view "code"; `onPaid` hears of each use at a till, `onSeen` of each at a
+ * counter. Gives {show, me, announce, actFor, learnMe, stop}.
  */
-export async function openWallet({ session, store, onPaid }) {
+export async function openWallet({ session, store, onPaid, onSeen }) {
   let me = (await store.get("me")) ?? { level: await store.get("level") };
   let shown = null; // {madeAt, grant}
   let problem = null;
@@ -111,11 +111,14 @@ export async function openWallet({ session, store, onPaid }) {
   }
 
   async function tellUse(line) {
+    if (line.scene === "own") return;
     const where = [nameOf(line.organisation), nameOf(line.place)].filter(Boolean).join(" · ");
     const time = moment(line.at, { timeStyle: "short" });
     const key = line.outcome === "accepted" ? "code.used" : "code.refused";
     announce(t(key, { where: `${where} ${time}` }));
     if (line.scene === "pay") onPaid();
+    if (line.scene === "id" && line.outcome === "accepted") onSeen();
+    grant.spend();
     await renewNow(); // the code just shown is spent
   }
 
@@ -177,6 +180,11 @@ export async function openWallet({ session, store, onPaid }) {
       await renewNow();
     });
   }
+  find("#acting-stop").addEventListener("click", () => {
+    grant.actFor(null);
+    shown = null;
+    find("#acting-now").hidden = true;
+  });
   find("#renew").addEventListener("click", async () => {
     await renewNow();
     announce(t("code.renewed"));
@@ -202,6 +210,13 @@ export async function openWallet({ session, store, onPaid }) {
     me: () => me,
     announce,
     learnMe,
+    /** Shows the code of {id, who}, or with null the resident's own. */
+    actFor(other) {
+      grant.actFor(other?.id ?? null);
+      shown = null;
+      find("#acting-now").hidden = !other;
+      find("#acting-who").textContent = other ? t("acting.now", other) : "";
+    },
     show() {
       describe();
       attend();

@@ -1,4 +1,4 @@
-"""The rows of identity: residents, their devices and grants, organisations and their scanners."""
+"""The rows of people: residents, their phones and log, organisations and their scanners."""
 
 import uuid
 
@@ -147,6 +147,18 @@ class Entitlement(models.Model):
     purpose_zh = models.TextField()
     purpose_en = models.TextField()
     attributes = ArrayField(models.TextField())
+    # What may be asked for beyond that, with the resident's consent each time.
+    may_ask = ArrayField(models.TextField(), default=list)
+    # Whether a look needs a member of staff and a case number.
+    needs_case = models.BooleanField(default=False)
+    # Whether the organisation knows people again, by their pseudonym.
+    knows_holder = models.BooleanField(default=True)
+    # Whether the resident's log withholds place and case number, because others could be known
+    # by them (a will at a notary's).
+    shields_others = models.BooleanField(default=False)
+    # For how long the law keeps a look out of the resident's log, and which law.
+    deferred_days = models.PositiveSmallIntegerField(default=0)
+    legal_basis = models.TextField(default="")
 
     class Meta:
         constraints = [
@@ -156,17 +168,31 @@ class Entitlement(models.Model):
             models.CheckConstraint(
                 condition=Q(attributes__contained_by=ATTRIBUTES), name="entitlement_known"
             ),
+            models.CheckConstraint(
+                condition=Q(may_ask__contained_by=ATTRIBUTES), name="entitlement_known_to_ask"
+            ),
+            models.CheckConstraint(
+                condition=Q(deferred_days=0) | ~Q(legal_basis=""),
+                name="entitlement_deferred_by_law",
+            ),
+            models.CheckConstraint(
+                condition=Q(deferred_days__lte=3650), name="entitlement_deferred_not_for_ever"
+            ),
         ]
 
 
 class Resident(models.Model):
-    """One person's one active account. Level 1: phone; 2: matched in the population register."""
+    """One person's one active account. Level 1: phone; 2: matched in the population register.
+
+    A dependent (a child without a phone) is known by the register alone and acts through others.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     level = models.PositiveSmallIntegerField(default=1)
     state = models.TextField(default=states.RESIDENT.initial)
-    phone = SealedText()
-    phone_hash = models.BinaryField(max_length=32)
+    phone = SealedText(null=True)
+    phone_hash = models.BinaryField(max_length=32, null=True)
+    is_dependent = models.BooleanField(default=False)
     real_name = SealedText(null=True)
     id_number = SealedText(null=True)
     census_hash = models.BinaryField(max_length=32, null=True)
@@ -180,6 +206,10 @@ class Resident(models.Model):
             models.CheckConstraint(condition=Q(level__range=(1, 3)), name="resident_level"),
             models.CheckConstraint(
                 condition=Q(level=1) | Q(census_hash__isnull=False), name="resident_level_proven"
+            ),
+            models.CheckConstraint(
+                condition=Q(is_dependent=True) | Q(phone_hash__isnull=False),
+                name="resident_phone_known",
             ),
             models.UniqueConstraint(
                 fields=["phone_hash"], condition=~Q(state="closed"), name="resident_phone_once"
@@ -231,54 +261,13 @@ class Enrolment(models.Model):
         constraints = [states.ENROLMENT.sql_check("state", "enrolment_state")]
 
 
-class SigningKey(models.Model):
-    """A key by which the city signs grants; `private` is DER in base64, sealed."""
-
-    id = models.BinaryField(primary_key=True, max_length=4)
-    point = models.BinaryField(max_length=33)
-    private = SealedText()
-    state = models.TextField(default=states.SIGNING_KEY.initial)
-    published_at = models.DateTimeField()
-    active_from = models.DateTimeField(null=True)
-    superseded_at = models.DateTimeField(null=True)
-
-    class Meta:
-        constraints = [
-            states.SIGNING_KEY.sql_check("state", "signing_key_state"),
-            models.UniqueConstraint(
-                fields=["state"], condition=Q(state="current"), name="signing_key_one_current"
-            ),
-            models.UniqueConstraint(
-                fields=["state"], condition=Q(state="next"), name="signing_key_one_next"
-            ),
-        ]
-
-
-class Grant(models.Model):
-    """The right of one phone to make codes for a day, named by a random handle of 16 bytes."""
-
-    handle = models.BinaryField(primary_key=True, max_length=16)
-    resident = models.ForeignKey(Resident, models.CASCADE)
-    device = models.ForeignKey(Device, models.CASCADE)
-    key_id = models.BinaryField(max_length=4)
-    # Null: a code that the server issued, good online only.
-    status_index = models.BigIntegerField(unique=True, null=True)
-    issued_at = models.DateTimeField()
-    expires_at = models.DateTimeField(db_index=True)
-    ended_at = models.DateTimeField(null=True)
-
-
-class Redemption(models.Model):
-    """A code's single use: the primary key is the hash of what both its layers say."""
-
-    jti = models.BinaryField(primary_key=True, max_length=32)
-    grant = models.ForeignKey(Grant, models.PROTECT, db_constraint=False)
-    scanner = models.TextField()
-    at = models.DateTimeField(db_index=True)
-
-
 class AccessLine(models.Model):
-    """One use of a code, as its holder may read it: names of fields only. Append-only."""
+    """One use of a code or look at a record, as the resident may read it. Append-only.
+
+    `fields` and `asked` are names, never values; `asked` is what was asked for beyond the right.
+    Without an organisation it was the resident's own phone. `delegation` tells that somebody acted
+    for another; both have a line then.
+    """
 
     class Outcome(models.TextChoices):
         ACCEPTED = "accepted"
@@ -286,7 +275,7 @@ class AccessLine(models.Model):
 
     id = models.UUIDField(primary_key=True)
     resident = models.ForeignKey(Resident, models.PROTECT)
-    organisation = models.ForeignKey(Organisation, models.PROTECT)
+    organisation = models.ForeignKey(Organisation, models.PROTECT, null=True)
     desk = models.ForeignKey(Desk, models.PROTECT, null=True)
     terminal = models.ForeignKey(Terminal, models.PROTECT, null=True)
     staff = models.ForeignKey(Staff, models.PROTECT, null=True)
@@ -297,9 +286,25 @@ class AccessLine(models.Model):
     outcome = models.TextField(choices=Outcome.choices)
     reason = models.TextField(null=True)
     at = models.DateTimeField()
+    asked = ArrayField(models.TextField(), default=list)
+    visible_from = models.DateTimeField(null=True)
+    is_shielded = models.BooleanField(default=False)
+    delegation = models.ForeignKey("Delegation", models.PROTECT, null=True)
 
     class Meta:
-        indexes = [models.Index(fields=["resident", "-id"], name="access_line_of_resident")]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(organisation__isnull=False) | Q(scene="own"), name="access_line_by_whom"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["resident", "-id"], name="access_line_of_resident"),
+            models.Index(
+                fields=["delegation", "-id"],
+                condition=Q(delegation__isnull=False),
+                name="access_line_of_delegation",
+            ),
+        ]
 
 
 class StateChange(models.Model):
@@ -315,63 +320,6 @@ class StateChange(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["object_kind", "object_id"], name="state_change_of_object")]
-
-
-class Suspension(models.Model):
-    """A person's code blocked by one source: everything, or paying, riding or doors alone."""
-
-    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    resident = models.ForeignKey(Resident, models.CASCADE)
-    source = models.TextField()
-    scope = models.TextField()
-    reason = models.TextField()
-    state = models.TextField(default=states.SUSPENSION.initial)
-    set_at = models.DateTimeField()
-
-    class Meta:
-        constraints = [
-            states.SUSPENSION.sql_check("state", "suspension_state"),
-            models.CheckConstraint(
-                condition=Q(source__in=["holder", "police", "risk", "operator"])
-                & Q(scope__in=["all", "pay", "bus", "door"]),
-                name="suspension_known",
-            ),
-            models.UniqueConstraint(
-                fields=["resident", "source", "scope"],
-                condition=Q(state="in_force"),
-                name="suspension_once",
-            ),
-        ]
-
-
-class StatusShard(models.Model):
-    """One published status list: 2^20 places for grants that all expire on one day (UTC)."""
-
-    number = models.PositiveSmallIntegerField(primary_key=True)
-    expires_on = models.DateField(db_index=True)
-    digest = models.BinaryField(max_length=32)  # of the entries
-    lst = models.BinaryField()  # the entries, packed
-    token = models.BinaryField()  # the signed list
-    issued_at = models.DateTimeField()
-
-    class Meta:
-        constraints = [
-            models.CheckConstraint(condition=Q(number__lt=4096), name="status_shard_number")
-        ]
-
-
-class StatusEntry(models.Model):
-    """The place of a grant that is not simply valid, with its value in the status list."""
-
-    index = models.BigIntegerField(primary_key=True)
-    value = models.PositiveSmallIntegerField()
-
-    class Meta:
-        constraints = [
-            models.CheckConstraint(
-                condition=Q(value__in=[1, 2, 3, 12, 13, 14, 15]), name="status_entry_value"
-            )
-        ]
 
 
 class TokenFamily(models.Model):
