@@ -1,13 +1,9 @@
 """Those who use cards on the day: the card wallet in a phone, and a bus's validator."""
 
-import json
-import secrets
 from dataclasses import dataclass
-from typing import Any
 
-from vpass.common import clock, http_signatures, signing
-from vpass.common.http_signatures import Parts
-from vpass.day.actors import JSON, TERMINAL, Phone, new_key
+from vpass.common import signing
+from vpass.day.actors import TERMINAL, Phone, new_key, send_signed
 from vpass.day.transport import Reply, Transport
 
 
@@ -49,21 +45,12 @@ class Bus:
 
     def tap(self, code: str, *, key: str | None = None) -> Reply:
         """Scans a code for a ride; `key` repeats an earlier request."""
-        body: dict[str, Any] = {"code": code, "line": self.line}
-        raw = json.dumps(body, ensure_ascii=False).encode()
-        path = f"{TERMINAL}/bus-taps"
-        headers = {"content-type": JSON, "idempotency-key": key or new_key()}
-        headers |= http_signatures.sign_request(
-            Parts(
-                method="POST",
-                target_uri=self.transport.public_url + path,
-                headers=headers,
-                body=raw,
-            ),
+        return send_signed(
+            self.transport,
+            "POST",
+            f"{TERMINAL}/bus-taps",
+            {"code": code, "line": self.line},
+            key=key or new_key(),
             key_id=self.key_id,
             private=self.private,
-            algorithm="ed25519",
-            at=clock.now(),
-            nonce=secrets.token_urlsafe(18),
         )
-        return self.transport.send("POST", path, headers=headers, body=raw)

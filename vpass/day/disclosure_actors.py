@@ -3,15 +3,12 @@
 As in `actors`, methods return the Reply as it came. What is signed is told by docs/consent.md.
 """
 
-import json
-import secrets
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from vpass.common import clock, http_signatures, signing
-from vpass.common.http_signatures import Parts
-from vpass.day.actors import JSON, Clerk, Phone, new_key
+from vpass.common import clock, signing
+from vpass.day.actors import Clerk, Phone, new_key, send_signed
 from vpass.day.transport import Reply, Transport
 
 DEPARTMENT = "/api/department/v1"
@@ -157,19 +154,12 @@ class Department:
         return self._do(f"/case-shares/{share_id}/decision", {"decision": decision, "note": note})
 
     def _do(self, path: str, body: dict[str, Any]) -> Reply:
-        raw = json.dumps(body, ensure_ascii=False).encode()
-        headers = {"content-type": JSON, "idempotency-key": new_key()}
-        headers |= http_signatures.sign_request(
-            Parts(
-                method="POST",
-                target_uri=self.transport.public_url + DEPARTMENT + path,
-                headers=headers,
-                body=raw,
-            ),
+        return send_signed(
+            self.transport,
+            "POST",
+            DEPARTMENT + path,
+            body,
+            key=new_key(),
             key_id=self.key_id,
             private=self.private,
-            algorithm="ed25519",
-            at=clock.now(),
-            nonce=secrets.token_urlsafe(18),
         )
-        return self.transport.send("POST", DEPARTMENT + path, headers=headers, body=raw)

@@ -3,15 +3,13 @@
 It knows of the program only what docs/offline.md and docs/status-list.md tell.
 """
 
-import secrets
 from dataclasses import dataclass
 from hashlib import sha256
 
 from identity.offline import Decision, Scanner, read_bundle
-from vpass.common import clock, http_signatures, signing
+from vpass.common import clock, signing
 from vpass.common.encodings import b64url_encode
-from vpass.common.http_signatures import Parts
-from vpass.day.actors import TERMINAL, Kiosk
+from vpass.day.actors import TERMINAL, Kiosk, send_signed
 from vpass.day.transport import Reply, Unexpected
 
 
@@ -45,7 +43,7 @@ class OfflineScanner:
         changed = [each for each, digest in bundle.lists.items() if held.get(each) != digest]
         for number in changed:
             path = bundle.lists_at.removeprefix(self.kiosk.transport.public_url) + str(number)
-            data = self.kiosk.transport.send("GET", path, headers={}).expect_raw(200)
+            data = self._fetch(path).expect_raw(200)
             # Another one by now: the next bundle names it.
             if b64url_encode(sha256(data).digest()) == bundle.lists[number]:
                 self.scanner.load_list(number, data, at=int(clock.now().timestamp()))
@@ -58,18 +56,18 @@ class OfflineScanner:
         return self.scanner.decide(code, at=int(clock.now().timestamp()))
 
     def _ask(self, path: str) -> Reply:
-        transport = self.kiosk.transport
-        headers = http_signatures.sign_request(
-            Parts(
-                method="GET",
-                target_uri=transport.public_url + TERMINAL + path,
-                headers={},
-                body=b"",
-            ),
+        return send_signed(
+            self.kiosk.transport,
+            "GET",
+            TERMINAL + path,
+            None,
+            key=None,
             key_id=self.kiosk.key_id,
             private=self.kiosk.private,
-            algorithm="ed25519",
-            at=clock.now(),
-            nonce=secrets.token_urlsafe(18),
         )
-        return transport.send("GET", TERMINAL + path, headers=headers)
+
+    def _fetch(self, path: str) -> Reply:
+        transport = self.kiosk.transport
+        return transport.patience.ask(
+            lambda: transport.send("GET", path, headers={}), is_repeatable=True
+        )
