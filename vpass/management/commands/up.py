@@ -25,7 +25,7 @@ PAGES = (
     ("/health/ready", "就绪 readiness"),
 )
 # kept in the file, but nothing a person would type
-FOR_MACHINES = {"day", "departments", "terminal"}
+FOR_MACHINES = {"bus", "day", "departments", "issuers", "terminal"}
 
 
 class Command(BaseCommand):
