@@ -35,7 +35,11 @@ CONSTRAINTS = {
     "identity_redemption": ["identity_redemption_pkey"],
 }
 
-_PAYMENT = "(SELECT min(id) FROM payments_transaction WHERE kind = 'payment')"
+# One of a single leg: a payment by bank card has two.
+_PAYMENT = (
+    "(SELECT min(t.id) FROM payments_transaction t WHERE t.kind = 'payment' AND NOT EXISTS"
+    " (SELECT FROM payments_posting p WHERE p.transaction_id = t.id AND p.seq > 1))"
+)
 _PAID_ORDER = f"(SELECT order_id FROM payments_transaction WHERE id = {_PAYMENT})"
 _REFUND = "(SELECT min(id::text)::uuid FROM payments_refund)"
 _BOOKED = "(SELECT min(id::text)::uuid FROM payments_payout WHERE state = 'booked')"
