@@ -183,13 +183,17 @@ class Pursuit(ABC, Generic[Work]):
         return self.inquire(bank, work, at=at)
 
     def _take_due(self, *, at: datetime) -> uuid.UUID | None:
-        """Work whose time has come, kept from other sweeps for `TAKEN_FOR`."""
+        """Work whose time has come, kept from other sweeps for `TAKEN_FOR`.
+
+        An array, not `IN (SELECT …)`: as the inner side of a join the planner may run the subquery
+        once for each row, and each run would take another row.
+        """
         table = self.rows._meta.db_table
         with connection.cursor() as cursor:
             cursor.execute(
-                f"UPDATE {table} SET next_inquiry_at = %s WHERE id IN ("  # noqa: S608  our name
+                f"UPDATE {table} SET next_inquiry_at = %s WHERE id = ANY (ARRAY("  # noqa: S608  our name
                 f" SELECT id FROM {table} WHERE next_inquiry_at <= %s"
-                " ORDER BY next_inquiry_at LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id",
+                " ORDER BY next_inquiry_at LIMIT 1 FOR UPDATE SKIP LOCKED)) RETURNING id",
                 [at + TAKEN_FOR, at],
             )
             row = cursor.fetchone()

@@ -20,6 +20,7 @@ from tests.engines import (
 from tests.outside import sandbox as sandbox
 from tests.outside import sandbox_of_own as sandbox_of_own
 from tests.outside import sandbox_process as sandbox_process
+from tests.program_log import program_log as program_log
 from vpass import supervisor
 from vpass.secrets import make_private_folder
 

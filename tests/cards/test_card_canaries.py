@@ -1,5 +1,6 @@
 """Card numbers and tokens go through every flow, and stand nowhere in clear afterwards."""
 
+import io
 import logging
 from datetime import datetime
 from typing import Any
@@ -79,17 +80,17 @@ def test_canaries__after_every_flow_of_cards__nowhere_in_clear(
     phone: city.Phone,
     at: datetime,
     monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    program_log: io.StringIO,
     caplog: pytest.LogCaptureFixture,
 ):
     caplog.set_level(logging.DEBUG)
 
     canaries, answers = play_everything(issuer, bus, phone, monkeypatch)
 
-    said = capfd.readouterr()
-    assert "route=" in said.out + said.err, "the log of requests was not caught"
+    said = program_log.getvalue()
+    assert '"route"' in said, "the log of requests was not caught"
     assert found_in(dump_of_database(), canaries) == set()
-    assert found_in(said.out + said.err, canaries) == set()
+    assert found_in(said, canaries) == set()
     told = [record for record in caplog.records if record.name != "django.db.backends"]
     assert found_in("\n".join(record.getMessage() for record in told), canaries) == set()
     assert found_in("\n".join(answers), canaries) == set()

@@ -6,7 +6,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,21 +21,9 @@ CANARY = "张伟 370702199001011234"
 
 
 @pytest.fixture
-def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def lines(program_log: io.StringIO) -> Callable[[], list[dict[str, Any]]]:
     """A function that gives the log lines written so far, as JSON."""
-    written = io.StringIO()
-    monkeypatch.setattr(logging, "raiseExceptions", True)
-    root = logging.getLogger()
-    kept = root.handlers, root.level
-    levels = {name: logging.getLogger(name).level for name in ("django.request", "django.server")}
-    observability.configure_logging()
-    (handler,) = root.handlers
-    assert isinstance(handler, logging.StreamHandler)
-    handler.setStream(written)
-    yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
-    root.handlers, root.level = kept
-    for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
+    return lambda: [json.loads(line) for line in program_log.getvalue().splitlines()]
 
 
 def _pass(request: HttpRequest, *, status: int = 200) -> tuple[HttpResponse, list[str]]:

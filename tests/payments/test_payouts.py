@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import pytest
+from django.db import connection
 
 from payments import funding, payouts, pursuit
 from payments.banks import BankAnswerLost, BankNotAsked, BankStanding
@@ -235,6 +236,20 @@ def test_pursue_due__unsent_after_a_minute__sent(case: Case):
 
     assert payouts.pursue_due(at=case.at + timedelta(seconds=60)) == 1
     assert payouts.pursue_due(at=case.at + timedelta(seconds=60)) == 0
+
+
+def test_pursue_due__planner_joins_row_by_row__each_still_sent(case: Case):
+    for _ in range(5):
+        withdraw(case.resident, 100, at=case.at)
+    with connection.cursor() as cursor:  # a plan that runs a joined subquery again for each row
+        for way in ("hashjoin", "mergejoin", "hashagg", "sort", "material", "memoize"):
+            cursor.execute(f"SET enable_{way} = off")
+        try:
+            assert payouts.pursue_due(at=case.at + timedelta(seconds=60)) == 6
+        finally:
+            cursor.execute("RESET ALL")
+
+    assert len({order.payout_id for order in case.bank.orders}) == 6
     assert case.payout.state == "booked"
 
 

@@ -131,9 +131,9 @@ def purge(*, at: datetime) -> int:
     """Forgets the answers older than 30 days, a bounded number at a time; returns how many."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "DELETE FROM common_idempotency WHERE id IN ("
+            "DELETE FROM common_idempotency WHERE id = ANY (ARRAY("
             " SELECT id FROM common_idempotency WHERE claimed_at < %s"
-            " ORDER BY claimed_at LIMIT %s FOR UPDATE SKIP LOCKED)",
+            " ORDER BY claimed_at LIMIT %s FOR UPDATE SKIP LOCKED))",
             [at - KEPT_FOR, _PURGE_ROWS],
         )
         return int(cursor.rowcount)
