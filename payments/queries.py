@@ -11,7 +11,7 @@ from typing import TypeAlias
 from django.db import connection
 from django.db.models import Case, F, OuterRef, Q, QuerySet, Subquery, When
 
-from payments.models import Account, Order, Posting, Refund
+from payments.models import Account, Order, Posting, Refund, Transaction
 
 # Shared locks: whoever suspends one of them waits for the payment, or the payment sees it.
 _LOCK_PARTIES = """
@@ -237,6 +237,11 @@ def postings_of(account: int | None, *, business_date: date | None = None) -> Qu
     if business_date is not None:
         found = found.filter(transaction__business_date=business_date)
     return found
+
+
+def payment_posted(order_id: uuid.UUID) -> Transaction:
+    """Return the transaction of a payment that was paid."""
+    return Transaction.objects.get(order_id=order_id, kind="payment")
 
 
 def write_settlement_lines(window_id: int) -> None:

@@ -18,7 +18,7 @@ from identity.api import (
     resident,
     terminal,
 )
-from payments.api import bank, bank_cards, charges, finance, merchant, withdrawals
+from payments.api import bank, bank_cards, charges, finance, merchant, ways, withdrawals
 from payments.api import resident as money
 from services.api import counter as queue
 from services.api import resident as booking
@@ -119,6 +119,7 @@ urlpatterns = [
     path(f"{_RESIDENT}payments/<uuid:payment_id>", money.OneResidentPayment.as_view()),
     path(f"{_RESIDENT}payments/<uuid:payment_id>/confirmation", money.Confirmations.as_view()),
     path(f"{_RESIDENT}payments/<uuid:payment_id>/refusal", money.Refusals.as_view()),
+    path(f"{_RESIDENT}payments/<uuid:payment_id>/way", ways.ResidentPaymentWay.as_view()),
     path(f"{_RESIDENT}statement", money.WalletStatement.as_view()),
     path(f"{_RESIDENT}charges", charges.Charges.as_view()),
     path(f"{_RESIDENT}top-ups", bank_cards.TopUps.as_view()),
@@ -193,6 +194,9 @@ urlpatterns = [
     path(f"{_MERCHANT}payments/<uuid:payment_id>", merchant.MerchantPayment.as_view()),
     path(f"{_MERCHANT}payments/<uuid:payment_id>/cancellation", merchant.Cancellations.as_view()),
     path(f"{_MERCHANT}payments/<uuid:payment_id>/refunds", merchant.Refunds.as_view()),
+    path(f"{_MERCHANT}payments/<uuid:payment_id>/way", ways.MerchantPaymentWay.as_view()),
+    path(f"{_MERCHANT}settlements", ways.Settlements.as_view()),
+    path(f"{_MERCHANT}settlements/<int:settlement_id>/payments", ways.SettlementPayments.as_view()),
     path(f"{_MERCHANT}statement", merchant.MerchantStatement.as_view()),
     # Banks
     path(f"{_BANK}credit-notices", bank.CreditNotices.as_view()),

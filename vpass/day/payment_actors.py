@@ -34,6 +34,10 @@ class Wallet:
         """The resident's payments, newest first."""
         return self.phone.send("GET", "/payments")
 
+    def way(self, payment_id: str) -> Reply:
+        """Where the money of a payment is."""
+        return self.phone.send("GET", f"/payments/{payment_id}/way")
+
     def confirm(self, payment: dict[str, Any], *, amount_fen: int | None = None) -> Reply:
         """Confirms a payment as the list shows it, or with another amount than it has."""
         path = f"/payments/{payment['id']}/confirmation"
@@ -100,6 +104,14 @@ class Till:
     def payment(self, payment_id: str) -> Reply:
         """How a payment stands."""
         return self._send("GET", f"/payments/{payment_id}")
+
+    def settlements(self) -> Reply:
+        """What the shop was paid out, newest first."""
+        return self._send("GET", "/settlements")
+
+    def settled_payments(self, settlement_id: int, query: str = "") -> Reply:
+        """The single payments and refunds of a settlement."""
+        return self._send("GET", f"/settlements/{settlement_id}/payments{query}")
 
     def refund(self, payment_id: str, *, amount_fen: int, reference: str, key: str) -> Reply:
         """Gives a part back."""

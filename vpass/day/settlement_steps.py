@@ -100,6 +100,24 @@ def acknowledge(day: Day) -> str:
 
 
 @step(
+    "Where is my money? At the shop's bank; and the shop sees of what its payout is made",
+    needs=(acknowledge,),
+)
+def follow_the_money(day: Day) -> str:
+    money = day.money
+    stages = money.wallet.way(money.large["id"]).expect(200)["stages"]
+    same("stages not done", [each["stage"] for each in stages if each["state"] != "done"], [])
+    settlement = money.till.settlements().expect(200)["items"][0]
+    same("the shop's settlement", settlement["id"], money.line["id"])
+    same("its payout", settlement["payout_id"], stages[3]["reference"])
+    same("its bank's reference", settlement["bank_reference"], stages[4]["reference"])
+    made_of = all_items(lambda query: money.till.settled_payments(settlement["id"], query))
+    moved_fen = settlement["net_fen"] - settlement["carried_fen"]
+    same("its payments and refunds", sum(each["amount_fen"] for each in made_of), moved_fen)
+    return str(stages[4]["reference"])
+
+
+@step(
     "Statements of resident, shop and bank agree, to the fen",
     needs=(acknowledge, payments.learn_of_withdrawal),
 )
