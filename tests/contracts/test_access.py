@@ -344,7 +344,7 @@ def test_matrix__has_a_line_for_each_route_and_method_and_no_other():
 def _converter(found: re.Match[str]) -> str:
     if "/push/" in found.string:
         return f"<slug:{found[1]}>"
-    numbers = {"delivery_id", "number"}
+    numbers = {"delivery_id", "number", "settlement_id"}
     is_number = found[1] in {"window_id", "line_id"} and "window" in found.string
     return f"<{'int' if is_number or found[1] in numbers else 'uuid'}:{found[1]}>"
 

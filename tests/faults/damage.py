@@ -46,6 +46,8 @@ _BOOKED = "(SELECT min(id::text)::uuid FROM payments_payout WHERE state = 'booke
 _DEBITED = "(SELECT min(id::text)::uuid FROM payments_debit WHERE state = 'booked')"
 _LINE = "(SELECT min(id) FROM payments_settlementline WHERE payout_id IS NOT NULL)"
 _CLOSED = "(SELECT min(id) FROM payments_window WHERE state = 'acked' OR state = 'part_rejected')"
+# Stands for a window whose approval this run's clients were told of.
+APPROVED = "/* the approved window */"
 _SOMEBODY = (
     "(SELECT min(b.id) FROM payments_balance b JOIN payments_account a ON a.id = b.account_id"
     " WHERE a.kind = 'resident')"
@@ -173,7 +175,7 @@ DAMAGE: list[tuple[str, str, str]] = [
     (
         "I4",
         "an approved settlement that is not",
-        f"UPDATE payments_window SET state = 'netted' WHERE id = {_CLOSED}",
+        f"UPDATE payments_window SET state = 'netted' WHERE id = {APPROVED}",
     ),
     (
         "I5",

@@ -8,7 +8,7 @@ import psycopg2
 import pytest
 
 from tests.faults import invariants
-from tests.faults.damage import CONSTRAINTS, DAMAGE, FALSE_WORDS, TABLES
+from tests.faults.damage import APPROVED, CONSTRAINTS, DAMAGE, FALSE_WORDS, TABLES
 from tests.faults.load import Load
 from tests.faults.stage import Stage
 from vpass import embedded
@@ -39,7 +39,7 @@ def lived(stage: Stage) -> Stage:
         " ON o.id = l.payout_id WHERE o.state = 'booked'"
     )
     for seed in range(5):
-        if stage.oracle.decided and stage.read(booked)[0][0]:
+        if _approved(stage) and stage.read(booked)[0][0]:
             break
         load = Load(stage.town, stage.oracle, seed=seed)
         load.start(10)
@@ -48,9 +48,16 @@ def lived(stage: Stage) -> Stage:
     return stage
 
 
+def _approved(stage: Stage) -> list[str]:
+    """The windows whose approval clients were told of."""
+    told = stage.oracle.told()
+    return [each["id"] for each in told if each["work"] == "settlement.approve"]
+
+
 @pytest.mark.stack
 def test_examine__every_kind_of_damage__found_by_its_rule(lived: Stage):
     told, banks = lived.oracle.told(), {lived.town.bank_code: lived.town.bank.totals()}
+    approved = _approved(lived)[0]
     missed = []
 
     with unguarded(lived) as cursor:
@@ -58,7 +65,7 @@ def test_examine__every_kind_of_damage__found_by_its_rule(lived: Stage):
         for rule, name, statement in DAMAGE:
             cursor.execute("SAVEPOINT before")
             try:
-                cursor.execute(statement)
+                cursor.execute(statement.replace(APPROVED, approved))
             except psycopg2.Error as error:
                 missed.append(f"{rule} {name}: {error}")
                 cursor.execute("ROLLBACK TO SAVEPOINT before")
