@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.db import connections
 from django.test import TransactionTestCase
+from django.test.client import ClientHandler
 
 from tests.engines import (
     TestDatabase,
@@ -61,6 +63,29 @@ def cheap_passwords() -> Iterator[None]:
     patch = pytest.MonkeyPatch()
     for name, value in {"time_cost": 1, "memory_cost": 8, "parallelism": 1}.items():
         patch.setattr(Argon2PasswordHasher, name, value)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_middleware() -> Iterator[None]:
+    """Test clients share one chain of middleware, as a server's requests do.
+
+    Each would load its own, and WhiteNoise look at every static file for it: half of a test's time.
+    """
+    load, loaded = ClientHandler.load_middleware, {}
+
+    def share(handler: ClientHandler) -> None:
+        chosen = tuple(settings.MIDDLEWARE)
+        if chosen not in loaded:
+            load(handler)
+            loaded[chosen] = {
+                name: value for name, value in vars(handler).items() if name[0] == "_"
+            }
+        vars(handler).update(loaded[chosen])
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(ClientHandler, "load_middleware", share)
     yield
     patch.undo()
 
