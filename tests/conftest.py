@@ -12,6 +12,7 @@ from django.db import connections
 from django.test import TransactionTestCase
 from django.test.client import ClientHandler
 
+from tests import template
 from tests.engines import (
     TestDatabase,
     TestEngines,
@@ -104,6 +105,7 @@ def stack() -> Iterator[supervisor.Run]:
     """The whole program as `make up` runs it, on engines and ports of its own."""
     folder = Path(tempfile.mkdtemp(prefix="vpass-stack-"))
     make_private_folder(folder)
+    template.lay(folder)
     try:
         with supervisor.stack(state_dir=folder, environ=site_free_environment(folder)) as run:
             yield run
