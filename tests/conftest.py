@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.db import connections
 from django.test import TransactionTestCase
+from django.test.client import ClientHandler
 
+from tests import template
 from tests.engines import (
     TestDatabase,
     TestEngines,
@@ -65,6 +68,29 @@ def cheap_passwords() -> Iterator[None]:
     patch.undo()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def shared_middleware() -> Iterator[None]:
+    """Test clients share one chain of middleware, as a server's requests do.
+
+    Each would load its own, and WhiteNoise look at every static file for it: half of a test's time.
+    """
+    load, loaded = ClientHandler.load_middleware, {}
+
+    def share(handler: ClientHandler) -> None:
+        chosen = tuple(settings.MIDDLEWARE)
+        if chosen not in loaded:
+            load(handler)
+            loaded[chosen] = {
+                name: value for name, value in vars(handler).items() if name[0] == "_"
+            }
+        vars(handler).update(loaded[chosen])
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(ClientHandler, "load_middleware", share)
+    yield
+    patch.undo()
+
+
 @pytest.fixture
 def state_dir() -> Iterator[Path]:
     """An empty state folder which PostgreSQL's system user may cross; stopped and removed after."""
@@ -79,6 +105,7 @@ def stack() -> Iterator[supervisor.Run]:
     """The whole program as `make up` runs it, on engines and ports of its own."""
     folder = Path(tempfile.mkdtemp(prefix="vpass-stack-"))
     make_private_folder(folder)
+    template.lay(folder)
     try:
         with supervisor.stack(state_dir=folder, environ=site_free_environment(folder)) as run:
             yield run

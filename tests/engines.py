@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Generator
@@ -22,9 +21,9 @@ import psycopg2
 import psycopg2.extensions
 import pytest
 
+from tests import template
 from vpass import embedded, processes, secrets
 
-ROOT = Path(__file__).resolve().parent.parent
 FOLDER_NAME = re.compile(r"vpass-test-(\d+)-\w+")
 
 _BASELINE = """
@@ -93,17 +92,11 @@ class TestDatabase:
         self._cleaner_url = cleaner_url
 
     def migrate(self) -> None:
-        """Migrates as the owner, in a process of its own, and keeps what that left."""
-        done = subprocess.run(
-            [sys.executable, "manage.py", "migrate", "--noinput", "--verbosity", "0"],
-            cwd=ROOT,
-            env={**os.environ, "VPASS_ROLE": "owner"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            pytest.exit(f"the test database cannot be migrated:\n{done.stdout}{done.stderr}", 2)
+        """Migrates what was not laid out migrated."""
+        template.migrate(dict(os.environ))
+
+    def keep_baseline(self) -> None:
+        """Keeps what the migrations left."""
         self._connection = psycopg2.connect(self._cleaner_url)
         self._connection.autocommit = True
         with self._connection.cursor() as cursor:
@@ -129,11 +122,14 @@ class TestEngines:
     def __init__(self, state_dir: Path) -> None:
         self.state_dir = state_dir
         self._engines: embedded.Engines | None = None
+        self._is_migrated = False
         self._database: TestDatabase | None = None
 
     def start(self) -> embedded.Engines:
-        """PostgreSQL and Redis, without tables yet if nobody asked for `database`."""
+        """PostgreSQL and Redis; a site's own database is without tables until `database`."""
         if self._engines is None:
+            if not os.environ.get("DATABASE_URL"):
+                self._is_migrated = template.lay(self.state_dir)
             self._engines = embedded.start(self.state_dir)
         return self._engines
 
@@ -148,7 +144,9 @@ class TestEngines:
                     embedded.admin_url(self.state_dir) if engines.postgres else engines.owner_url
                 ),
             )
-            self._database.migrate()
+            if not self._is_migrated:
+                self._database.migrate()
+            self._database.keep_baseline()
         return self._database
 
     def remove(self) -> None:
@@ -173,6 +171,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     secrets.make_private_folder(state_dir)
     (state_dir / "static").mkdir()
     os.environ["VPASS_STATE_DIR"] = str(state_dir)
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        os.environ[template.RUN] = str(state_dir)
+    template.share_passwords(state_dir)
     for name in ("VPASS_ROLE", "PUBLIC_URL", "REGISTER_URL", "SMS_URL", "BANK_URL", "ISSUERS_URL"):
         os.environ.pop(name, None)
     early_config.stash[engines_key] = TestEngines(state_dir)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import template
 from tests.engines import remove_state, site_free_environment
 from tests.faults.clients import meet
 from tests.faults.stage import Stage
@@ -23,6 +24,7 @@ def stage() -> Iterator[Stage]:
     """A stack with the fault tests' town in it, and money in every wallet."""
     folder = Path(tempfile.mkdtemp(prefix="vpass-stack-"))
     make_private_folder(folder)
+    template.lay(folder)
     environ = site_free_environment(folder)
     try:
         with supervisor.stack(state_dir=folder, environ=environ) as run:
