@@ -76,7 +76,7 @@ class NumberOfTwo(DomainError):
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """An event of the register (docs/register-protocol.md section 8)."""
+    """An event of the register (docs/register-protocol.md section 7)."""
 
     event_id: uuid.UUID
     kind: str

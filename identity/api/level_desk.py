@@ -64,7 +64,7 @@ class WaitingChange(StrictSerializer):
 
 
 class ChangeDecision(StrictSerializer):
-    decision = serializers.ChoiceField(choices=["apply", "dismiss"])
+    decision = serializers.RegexField(r"^(apply|dismiss)\Z", help_text='"apply" or "dismiss".')
     reason = serializers.SlugField(max_length=40, help_text="A word, without personal data.")
 
 

@@ -1,4 +1,4 @@
-"""What the population register tells us by itself, as docs/register-protocol.md section 8 says."""
+"""What the population register tells us by itself, as docs/register-protocol.md section 7 says."""
 
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -12,7 +12,10 @@ from vpass.common.api import Audience, Endpoint, StrictSerializer, describes
 
 class ChangeTold(StrictSerializer):
     event_id = serializers.UUIDField()
-    kind = serializers.ChoiceField(choices=sorted(register_changes.TRACKS))
+    kind = serializers.RegexField(
+        rf"^({'|'.join(register_changes.TRACKS)})\Z",
+        help_text='"name_changed", "number_corrected", "died" or "death_withdrawn".',
+    )
     census_id = serializers.CharField(max_length=32)
     sequence = serializers.IntegerField(
         min_value=1, max_value=2**53 - 1, help_text="Rises with each event of a person."

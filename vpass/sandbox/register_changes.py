@@ -1,4 +1,4 @@
-"""The register's own word: it tells V Pass what changed, as docs/register-protocol.md section 8."""
+"""The register's own word: it tells V Pass what changed, as docs/register-protocol.md section 7."""
 
 import re
 import uuid

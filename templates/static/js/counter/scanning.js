@@ -59,6 +59,7 @@ export function makeScanning({ desk, onRefused }) {
           const options = { body: scan.body, idempotencyKey: scan.key };
           const answer = await desk.call("POST", "/scans", options);
           result.accepted(answer);
+          showPhoto(answer);
           // Who acts for another cannot consent for them.
           const item = purposes.find(({ code }) => code === scan.body.purpose);
           if (!answer.acting) asking.offer(answer.scan, item?.may_ask);
@@ -77,6 +78,18 @@ export function makeScanning({ desk, onRefused }) {
       isBusy = false;
       ready();
       if (caseNumber.getAttribute("aria-invalid")) caseNumber.focus();
+    }
+  }
+
+  /** Fetches the register's photo of an accepted scan, where this purpose entitles to it. */
+  async function showPhoto({ scan, fields }) {
+    if (!fields.photo) return;
+    try {
+      const { media_type: type, photo } = await desk.call("GET", `/scans/${scan}/photo`);
+      result.photo(scan, `data:${type};base64,${photo}`);
+    } catch (error) {
+      if (!error.code) throw error;
+      result.photo(scan, null);
     }
   }
 
