@@ -205,3 +205,40 @@ def test_load__site_gives_malformed_iot_sources__refuses(tmp_path: Path, text: s
         secrets.load(environ, tmp_path)
 
     assert text not in str(caught.value)
+
+
+def test_load__first_start__face_checks_and_phones_have_keys_of_the_sandbox(tmp_path: Path) -> None:
+    found, again = secrets.load({}, tmp_path), secrets.load({}, tmp_path)
+
+    for name, site in (
+        ("liveness_public_key_pem", "liveness"),
+        ("attestation_roots", "phone_maker"),
+    ):
+        private = signing.load_private((tmp_path / f"sandbox/{site}_private.pem").read_text())
+        assert getattr(found, name) == signing.public_pem(private.public_key())
+    assert len(found.liveness_subject_key) >= 32
+    assert found == again
+
+
+def test_load__site_without_face_checks__none(tmp_path: Path) -> None:
+    key = signing.public_pem(signing.generate_ed25519().public_key())
+    environ = {
+        **SITE,
+        **secrets.fresh_environment(),
+        "REGISTER_URL": "https://register.example",
+        "REGISTER_PUBLIC_KEY": key,
+        "BANK_URL": "https://bank.example",
+        "BANK_PUBLIC_KEY": key,
+    }
+
+    found = secrets.load(environ, tmp_path)
+
+    assert (found.liveness_public_key_pem, found.attestation_roots) == ("", "")
+    for name, value in (
+        ("LIVENESS_PUBLIC_KEY", key),
+        ("LIVENESS_PUBLIC_KEY", "nonsense"),
+        ("ATTESTATION_ROOTS", key),
+        ("LIVENESS_SUBJECT_KEY", "short"),
+    ):
+        with pytest.raises(secrets.SecretsMissing, match=f"Malformed: {name}"):
+            secrets.load(environ | {name: value}, tmp_path)

@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.utils import CryptographyDeprecationWarning
 
 from vpass.common.signing import P256Public, SignatureError, public_point
 
@@ -26,6 +27,16 @@ MAX_CERTIFICATE_BYTES = 4096
 SOFTWARE = 0
 SECURITY_LEVELS = (1, 2)
 
+# What the library says of bytes that are no certificate, or a bad one; the last is a word of
+# warning, raised where warnings are errors.
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    CryptographyDeprecationWarning,
+)
 _ES256 = ec.ECDSA(hashes.SHA256())
 _READ = frozenset({x509.BasicConstraints.oid, x509.KeyUsage.oid, STATEMENT})
 _SEQUENCE, _INTEGER, _ENUMERATED, _OCTETS = 0x30, 0x02, 0x0A, 0x04
@@ -61,6 +72,16 @@ def read_chain(chain: Sequence[bytes], *, roots: Mapping[str, P256Public], at: d
     """
     if not 1 <= len(chain) <= MAX_CERTIFICATES:
         raise BadChain("malformed")
+    try:
+        return _read_chain(chain, roots=roots, at=at)
+    except _UNREADABLE as error:
+        # The library reads some parts only when they are asked for.
+        raise BadChain("malformed") from error
+
+
+def _read_chain(
+    chain: Sequence[bytes], *, roots: Mapping[str, P256Public], at: datetime
+) -> Vouched:
     certificates = [_read(data) for data in chain]
     for certificate in certificates:
         if not certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc:
@@ -79,16 +100,10 @@ def read_chain(chain: Sequence[bytes], *, roots: Mapping[str, P256Public], at: d
 def _read(data: bytes) -> x509.Certificate:
     if not 0 < len(data) <= MAX_CERTIFICATE_BYTES:
         raise BadChain("malformed")
-    try:
-        certificate = x509.load_der_x509_certificate(data)
-        is_v3 = certificate.version is x509.Version.v3
-        algorithm = certificate.signature_hash_algorithm
-        critical = {each.oid for each in certificate.extensions if each.critical}
-        _key(certificate)
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.ExtensionNotFound) as error:
-        raise BadChain("malformed") from error
-    except (x509.InvalidVersion, x509.DuplicateExtension) as error:
-        raise BadChain("malformed") from error
+    certificate = x509.load_der_x509_certificate(data)
+    is_v3 = certificate.version is x509.Version.v3 and certificate.serial_number > 0
+    algorithm = certificate.signature_hash_algorithm
+    critical = {each.oid for each in certificate.extensions if each.critical}
     if not is_v3 or not isinstance(algorithm, hashes.SHA256) or critical - _READ:
         raise BadChain("malformed")
     # One reading of the bytes: what is kept or compared later is what was signed.
