@@ -143,7 +143,8 @@ def enrol_at_counter(
     The number proves that the phone is theirs, the register that the name is, the clerk that the
     face is. An account which has an identity must have this one. Each try counts, whatever came of
     it. Raises IdentityFormInvalid, limits.LimitReached, CounterNumberWrong, IdentityNotMatched,
-    IdentityTaken, level_checks.LevelReached, AccountSuspended, and the register's own errors.
+    IdentityTaken, IdentityChanging, level_checks.LevelReached, AccountSuspended, and the
+    register's own errors.
     """
     if (answer := idempotency.find_answer(idempotency_key)) is not None:
         return answer

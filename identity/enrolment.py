@@ -13,6 +13,7 @@ from identity import devices, lost_phones, states, takeovers
 from identity.attestation import Attested, judge_chain
 from identity.history import change_state
 from identity.models import Enrolment, Resident
+from identity.real_names import IdentityChanging as IdentityChanging
 from identity.real_names import IdentityFormInvalid as IdentityFormInvalid
 from identity.real_names import IdentityNotMatched as IdentityNotMatched
 from identity.real_names import IdentityProven as IdentityProven
@@ -176,7 +177,8 @@ def prove_identity(
 
     Returns the level reached. The register is asked outside any transaction; a retry with the same
     key is answered without asking again. Raises IdentityFormInvalid, limits.LimitReached (five
-    tries a day), IdentityNotMatched, IdentityTaken, IdentityProven, and the register's own errors.
+    tries a day), IdentityNotMatched, IdentityTaken, IdentityProven, IdentityChanging, and the
+    register's own errors.
     """
     if (answer := idempotency.find_answer(idempotency_key)) is not None:
         return int(answer["level"])

@@ -19,7 +19,7 @@ from django.db.models import QuerySet
 from identity import access_log, delegation, lost_phones, states, suspensions
 from identity.history import change_state
 from identity.models import RegisterChange, Resident, Suspension
-from identity.real_names import IdentityFormInvalid, judge_form
+from identity.real_names import IdentityFormInvalid, hold_person, judge_form
 from vpass.common import audit, outbox
 from vpass.common.callers import Caller, required
 from vpass.common.errors import DomainError, NotFound
@@ -128,6 +128,7 @@ def receive(*, caller: Caller, change: Change, at: datetime) -> str:
             if bytes(row.digest) != digest:
                 raise ChangeIdReused
             return row.state
+        hold_person(bytes(row.census_hash))
         row.resident = _find(row)
         row.save(update_fields=["resident"])
         state = _consider(row, change, caller=caller, at=at)

@@ -118,6 +118,7 @@ class CounterEnrolments(Endpoint):
             enrolment.IdentityFormInvalid,
             enrolment.IdentityNotMatched,
             enrolment.IdentityTaken,
+            enrolment.IdentityChanging,
             counter_checks.CounterNumberWrong,
             level_checks.LevelReached,
             residents.AccountSuspended,

@@ -45,7 +45,7 @@ class SuspensionRequest(StrictSerializer):
 class SuspensionShown(StrictSerializer):
     id = serializers.UUIDField()
     source = serializers.CharField(  # type: ignore[assignment]
-        help_text='"holder", "police", "risk" or "operator".'
+        help_text='"holder", "police", "risk", "operator" or "register".'
     )
     scope = serializers.CharField(help_text='"all", "pay", "bus" or "door".')
     state = serializers.CharField()

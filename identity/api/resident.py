@@ -220,6 +220,7 @@ class IdentityProofs(Endpoint):
             enrolment.IdentityNotMatched,
             enrolment.IdentityTaken,
             enrolment.IdentityProven,
+            enrolment.IdentityChanging,
             residents.AccountSuspended,
             limits.LimitReached,
             register.RegisterUnavailable,

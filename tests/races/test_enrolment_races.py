@@ -258,3 +258,70 @@ def test_register_change__one_event_eight_times__applied_once(phone: city.Phone,
     broken += RegisterChange.objects.count() != tried
     tell("register-change-once", tried=tried, broken=broken)
     assert broken == 0
+
+
+# An event, and an account made meanwhile
+
+
+def renaming(at: datetime) -> Any:
+    """The register tells a new name of PERSON; to be called once or more."""
+    office = city.make_organisation("人口登记管理处", kind="department")
+    system = city.make_terminal(office, scene="register", key_id="register-1")
+    caller = replace(system.caller, kind="register")
+
+    def tell_it() -> str:
+        change = Change(
+            event_id=uuid.uuid4(), kind="name_changed", census_id=PERSON.census_id,
+            sequence=RegisterChange.objects.count() + 1, real_name="王新名",
+        )  # fmt: skip
+        return register_changes.receive(caller=caller, change=change, at=at)
+
+    return tell_it
+
+
+def is_stale() -> bool:
+    """Whether there is an account with the old name, and an event of the new one came to nobody."""
+    return (
+        Resident.objects.get().real_name == PERSON.real_name
+        and RegisterChange.objects.filter(state="unknown").exists()
+    )
+
+
+def test_event__while_its_person_gets_an_account__one_sees_the_other(at: datetime):
+    tell_it, phone = renaming(at), city.make_phone(0, level=1, at=at)
+    tried, broken = rounds(short=6), 0
+
+    for _ in range(tried):
+        found = together(
+            2, lambda index: prove_at_once([phone], at=at) if index else Counter([tell_it()])
+        )
+        names = {name for each in found for name in each}
+        broken += is_stale() or names not in (
+            {"done", "applied"}, {"identity.changing", "unknown"},
+        )  # fmt: skip
+        RegisterChange.objects.all().delete()
+        Resident.objects.update(
+            level=1, census_hash=None, id_number_hash=None, id_number=None, real_name=None
+        )
+
+    tell("event-and-account", tried=tried, broken=broken)
+    assert broken == 0
+
+
+def test_event__guard_off__they_miss_each_other(at: datetime, monkeypatch: pytest.MonkeyPatch):
+    """Without the person's lock the event finds no account, and the account no event."""
+    tell_it, phone = renaming(at), city.make_phone(0, level=1, at=at)
+    reach = real_names.reach_level
+
+    def slowly(resident: Resident, level: int, *, at: datetime) -> None:
+        # What the scheduler may do at any time: another transaction in between.
+        together(1, lambda _: tell_it())
+        reach(resident, level, at=at)
+
+    monkeypatch.setattr(real_names, "reach_level", slowly)
+    for module in (real_names, register_changes):
+        monkeypatch.setattr(module, "hold_person", lambda _: None)
+
+    prove_at_once([phone], at=at)
+
+    assert is_stale(), "without the guard the account must keep the old name"
