@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from identity import devices, lost_phones, states, takeovers
 from identity.attestation import Attested, judge_chain
 from identity.history import change_state
-from identity.models import Enrolment, Resident
+from identity.models import Enrolment, Resident, Suspension
 from identity.real_names import IdentityChanging as IdentityChanging
 from identity.real_names import IdentityFormInvalid as IdentityFormInvalid
 from identity.real_names import IdentityNotMatched as IdentityNotMatched
@@ -147,8 +147,8 @@ def move_account(
     and ID number. A proof of level 2 gives level 2: nobody has seen the face of who holds the new
     phone, so level 3 is lost until a face check with it, or a visit to a counter. The old phones
     end at once, with their grants and tokens. Raises NotFound, EnrolmentOver, CodeWrong,
-    AccountMissing, IdentityNotMatched (both count as tries), devices.DeviceTaken, and for
-    `attestation` as `confirm_phone`.
+    AccountMissing, IdentityNotMatched, AccountSuspended when the register says that the person has
+    died (these count as tries), devices.DeviceTaken, and for `attestation` as `confirm_phone`.
     """
 
     def work(enrolment: Enrolment, attested: Attested | None) -> devices.TokenIssued:
@@ -312,6 +312,9 @@ def _move(
     )
     if resident is None:
         raise AccountMissing
+    # What the register has suspended is a dead person's: whoever knows name and number is another.
+    if Suspension.objects.filter(resident=resident, source="register", state="in_force").exists():
+        raise AccountSuspended
     if resident.level >= 2:
         given = f"{real_name}\0{id_number.upper()}"
         known = f"{resident.real_name}\0{resident.id_number}"

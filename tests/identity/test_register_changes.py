@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from identity import delegation
+from identity import delegation, suspensions
 from identity.models import (
     AccessLine,
     Delegation,
     Device,
+    Enrolment,
     Grant,
     Organisation,
     RegisterChange,
@@ -202,11 +203,30 @@ def test_death__everything_ends_at_once__and_a_withdrawn_one_gives_the_account_b
     assert delegation.expire_old(at=at) == 0
 
 
+def test_death__a_new_phone_with_the_number_and_the_name__cannot_take_the_account(
+    register: city.Machine, phone: city.Phone
+):
+    tell(register, event("died", 1))
+    heir = city.Phone()
+    heir.send("POST", f"{city.RESIDENT}/enrolments", {"phone": PERSON.phone})
+    row = Enrolment.objects.get()
+    body = {
+        "one_time_code": row.one_time_code,
+        "real_name": PERSON.real_name,
+        "id_number": PERSON.id_number,
+    }
+
+    answer = heir.send("POST", f"{city.RESIDENT}/enrolments/{row.id}/move", body)
+
+    assert city.problem(answer) == (403, "account.suspended")
+    assert Device.objects.get().id == phone.device.id
+    assert Enrolment.objects.get().tries == 1
+
+
 def test_death__while_the_police_suspend_too__each_lifts_its_own(
     register: city.Machine, phone: city.Phone, at: datetime
 ):
     tell(register, event("died", 1))
-    from identity import suspensions
 
     suspensions.suspend(
         resident_id=phone.device.resident_id, source="police", scope="all", reason="t",

@@ -1,11 +1,13 @@
 // Everything a person sees, in both languages: [Chinese, English]. {name} is filled in.
 
+import { LEVELS } from "./strings_levels.js";
 import { MONEY } from "./strings_money.js";
 import { OPERATIONS } from "./strings_operations.js";
 import { SHARING } from "./strings_sharing.js";
 import { VISITS } from "./strings_visits.js";
 
 export const STRINGS = {
+  ...LEVELS,
   ...MONEY,
   ...OPERATIONS,
   ...SHARING,
@@ -342,10 +344,6 @@ export const STRINGS = {
   "field.birth_date": ["出生日期", "Date of birth"],
   "field.sex": ["性别", "Sex"],
   "field.phone": ["手机号码", "Phone number"],
-  "field.photo": ["登记照片", "Photo"],
-  "photo.of_register": ["人口登记照片，请与本人比对", "The register's photo: compare it with the person"],
-  "photo.missing": ["没有可显示的照片", "There is no photo to show"],
-  "purpose.face-check": ["人脸核验", "Face check"],
   "value.male": ["男", "Male"],
   "value.female": ["女", "Female"],
   "scene.id": ["身份核验", "Identity"],
