@@ -116,3 +116,19 @@ def test_photo__desk_without_the_right__over_asking_written_down(
 
     assert city.problem(answer) == (403, "scan.over_asking")
     assert AccessLine.objects.get().asked == ["photo"]
+
+
+@pytest.mark.usefixtures("entitled")
+def test_photo__asked_for_with_consent_or_shared__not_to_be_had(
+    counter: city.DeskBrowser, grant: city.HeldGrant, phone: city.Phone, at: datetime
+):
+    scan = counter.scan(grant.code(at), fields=["real_name"]).json()["scan"]
+    asked = counter.send(
+        "POST", f"{city.COUNTER}/consent-requests", {"scan": scan, "fields": ["photo"]},
+        key=city.new_key(),
+    )  # fmt: skip
+    Entitlement.objects.update(scene="remote")
+    recipients = phone.send("GET", f"{city.RESIDENT}/share-recipients").json()["items"]
+
+    assert city.problem(asked) == (403, "consent.not_askable")
+    assert [each["fields"] for each in recipients] == [["real_name"]]

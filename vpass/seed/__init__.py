@@ -6,7 +6,7 @@ from pathlib import Path
 
 from django.db import transaction
 
-from identity import keys, status_list
+from identity import counter_checks, keys, status_list
 from identity.models import Desk, MachineKey, Organisation, Terminal
 from payments.settlement import windows
 from vpass.common.signing import ed25519_public_bytes, generate_ed25519, private_pem
@@ -72,7 +72,7 @@ def fill_city(*, state_dir: Path, at: datetime) -> None:
         open_register(city)
         appointments = open_appointments(hall, at=at)
         logins = {
-            "clerk": hire(hall, "clerk"),
+            "clerk": hire(hall, "clerk", roles=[counter_checks.ROLE]),
             "desk_enrolment_code": desk_code_of(desks[0], at=at),
             "till_enrolment_code": terminal_code_of(tills[0], at=at),
             "finance": hire_accountants(office, "finance", rooms=(1, 2), at=at),

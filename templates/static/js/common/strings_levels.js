@@ -18,5 +18,12 @@ export const LEVELS = {
   "raise.shown": ["核验码 {number}，{until} 前有效", "Number {number}, good until {until}"],
   "raise.done": ["窗口已办理", "The counter has done it"],
   "raise.not_yet": ["等级尚未提升", "The level has not been raised yet"],
+  "raise.document": ["已查验的证件", "Document seen"],
+  "raise.go": ["本人与照片、证件一致：提升到 3 级", "Person, photo and document agree: raise to level 3"],
+  "raise.raised": ["已提升到 3 级，并记入本人的查阅记录", "Raised to level 3, and written to the person's log"],
+  "document.id_card": ["居民身份证", "ID card"],
+  "document.temporary_id_card": ["临时身份证", "Temporary ID card"],
+  "document.household_register": ["户口簿", "Household register"],
+  "document.passport": ["护照", "Passport"],
   "raise.reached": ["认证等级已提升", "Your level has been raised"],
 };

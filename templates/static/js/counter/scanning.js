@@ -6,6 +6,7 @@ import { inLanguage, listed, onLanguage, t } from "../common/language.js";
 import { readPicture } from "../scanning/pictures.js";
 import { makeScanner } from "../scanning/scanner.js";
 import { makeAsking } from "./asking.js";
+import { makeRaising } from "./raising.js";
 import { makeResult } from "./result.js";
 
 const TRIES = 3;
@@ -23,8 +24,14 @@ export function makeScanning({ desk, onRefused }) {
   let last = null;
   let isBusy = false;
 
-  const result = makeResult({ onRetry: () => last && send(last), onChange: () => asking.offer(null) });
+  const result = makeResult({ onRetry: () => last && send(last), onChange: forget });
   const asking = makeAsking({ desk, onReleased: result.add, onWords: result.say });
+  const raising = makeRaising({ desk, onWords: result.say });
+
+  function forget() {
+    asking.offer(null);
+    raising.offer(null);
+  }
 
   function drawPurposes() {
     const chosen = purpose.value;
@@ -60,6 +67,7 @@ export function makeScanning({ desk, onRefused }) {
           const answer = await desk.call("POST", "/scans", options);
           result.accepted(answer);
           showPhoto(answer);
+          raising.offer(answer, scan.body);
           // Who acts for another cannot consent for them.
           const item = purposes.find(({ code }) => code === scan.body.purpose);
           if (!answer.acting) asking.offer(answer.scan, item?.may_ask);
@@ -172,6 +180,7 @@ export function makeScanning({ desk, onRefused }) {
   return {
     start(session) {
       purposes = session.purposes;
+      raising.start(session);
       drawPurposes();
       result.clear();
       field.focus();
