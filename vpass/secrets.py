@@ -40,6 +40,7 @@ _PROVING = {
 _NEEDED_KEYS = _SANDBOX_KEYS - {"issuers_public_key_pem"}
 
 _IOT_SOURCE = re.compile(r"([a-z0-9-]{1,32}):([a-z]{1,32}):([A-Za-z0-9_-]{32,128})", re.ASCII)
+_PEM = re.compile(r"-----BEGIN PUBLIC KEY-----.+?-----END PUBLIC KEY-----", re.DOTALL)
 _SEALING_KEY = re.compile(r"([0-9a-f]{8}):([A-Za-z0-9+/]{43}=)", re.ASCII)
 
 
@@ -277,11 +278,20 @@ def _proving(environ: Mapping[str, str]) -> dict[str, str]:
         try:
             if name == "liveness_subject_key":
                 _long_text(text)
-            elif not isinstance(signing.load_public(text), signing.P256Public):
-                raise ValueError("P-256 public key")
+            else:
+                _judge_p256(text, is_one=name == "liveness_public_key_pem")
         except (ValueError, signing.SignatureError) as error:
             raise SecretsMissing(f"Malformed: {_PROVING[name]}.") from error
     return found
+
+
+def _judge_p256(text: str, *, is_one: bool) -> None:
+    """Return for one P-256 public key in PEM, or for several. Raises ValueError, SignatureError."""
+    pems = _PEM.findall(text)
+    if not pems or _PEM.sub("", text).strip() or (is_one and len(pems) != 1):
+        raise ValueError("public keys in PEM")
+    if not all(isinstance(signing.load_public(pem), signing.P256Public) for pem in pems):
+        raise ValueError("P-256 public key")
 
 
 def _sealing_keys(text: str) -> dict[str, bytes]:

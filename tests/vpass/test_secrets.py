@@ -234,10 +234,16 @@ def test_load__site_without_face_checks__none(tmp_path: Path) -> None:
     found = secrets.load(environ, tmp_path)
 
     assert (found.liveness_public_key_pem, found.attestation_roots) == ("", "")
+    root = signing.public_pem(signing.generate_p256().public_key())
+    roots = {"ATTESTATION_ROOTS": (root * 2).replace("\n", "\\n")}
+    assert secrets.load(environ | roots, tmp_path).attestation_roots == root * 2
     for name, value in (
         ("LIVENESS_PUBLIC_KEY", key),
         ("LIVENESS_PUBLIC_KEY", "nonsense"),
+        ("LIVENESS_PUBLIC_KEY", root + root),
         ("ATTESTATION_ROOTS", key),
+        ("ATTESTATION_ROOTS", root + "and more"),
+        ("ATTESTATION_ROOTS", root + key),
         ("LIVENESS_SUBJECT_KEY", "short"),
     ):
         with pytest.raises(secrets.SecretsMissing, match=f"Malformed: {name}"):
