@@ -17,6 +17,7 @@ class IdentityConfig(AppConfig):
             enrolment,
             figures,
             grants,
+            level_checks,
             organisations,
             staff,
             status_list,
@@ -37,3 +38,5 @@ class IdentityConfig(AppConfig):
         )
         contributions.register("purge_expired", "identity.tokens", devices.purge)
         contributions.register("purge_expired", "identity.grants", grants.purge)
+        contributions.register("purge_expired", "identity.enrolments", enrolment.purge)
+        contributions.register("purge_expired", "identity.level_checks", level_checks.purge)

@@ -17,7 +17,15 @@ from django.db.models import QuerySet
 from identity import disclosure, receipts, states
 from identity.access_log import write_line
 from identity.history import change_state
-from identity.models import SHARE_LIFE, CaseShare, Entitlement, Organisation, Resident, StateChange
+from identity.models import (
+    SHARE_LIFE,
+    SHAREABLE,
+    CaseShare,
+    Entitlement,
+    Organisation,
+    Resident,
+    StateChange,
+)
 from identity.queries import find_rule, purpose_words
 from identity.residents import AccountSuspended
 from vpass.common import limits, outbox
@@ -254,7 +262,7 @@ def _read_share(claims: dict[str, Any], *, at: datetime) -> CaseShare:
         rule = find_rule(organisation.id, scene=SCENE, purpose=purpose)
     if organisation is None or rule is None or not isinstance(fields, list) or not fields:
         raise ShareInvalid
-    may_hold = {*rule.attributes, *rule.may_ask}
+    may_hold = {*rule.attributes, *rule.may_ask} & {*SHAREABLE}
     if any(not isinstance(name, str) or name not in may_hold for name in fields):
         raise ShareInvalid
     return CaseShare(

@@ -12,7 +12,7 @@ from django.db.models import Q, QuerySet
 from identity import disclosure, receipts, states
 from identity.access_log import write_line
 from identity.history import change_state
-from identity.models import AccessLine, Consent, Resident
+from identity.models import SHAREABLE, AccessLine, Consent, Resident
 from identity.queries import Rule, find_rule, purpose_words
 from identity.residents import AccountSuspended
 from vpass.common import limits, outbox
@@ -283,7 +283,7 @@ def _scan(scan_id: uuid.UUID, *, caller: Caller, at: datetime) -> AccessLine:
 
 
 def _not_askable(wanted: list[str], rule: Rule | None) -> list[str]:
-    allowed = set() if rule is None else {*rule.attributes, *rule.may_ask}
+    allowed = set() if rule is None else {*rule.attributes, *rule.may_ask} & {*SHAREABLE}
     return [name for name in wanted if name not in allowed]
 
 

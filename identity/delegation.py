@@ -72,6 +72,27 @@ def revoke(
         return claim.answer
 
 
+def end_all_of(*, resident_id: uuid.UUID, actor: str, at: datetime) -> int:
+    """End what a person gave, holds or appointed, with the grants under it; return how many.
+
+    Call it inside the transaction that locked the person's row.
+    """
+    ending = list(
+        Delegation.objects.select_for_update(of=("self",))
+        .filter(
+            Q(principal_id=resident_id)
+            | Q(delegate_id=resident_id)
+            | Q(appointed_by__delegate_id=resident_id),
+            state__in=["offered", "active"],
+        )
+        .order_by("id")
+    )
+    for each in ending:
+        move(each, "revoked", actor=actor, at=at)
+    end_grants(ending, at=at)
+    return len(ending)
+
+
 def expire_old(*, at: datetime) -> int:
     """End what is out of date, offers and delegations; return how many."""
     due = Q(state__in=["offered", "active"], expires_at__lte=at)

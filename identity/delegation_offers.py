@@ -280,6 +280,7 @@ def _dependent(child: RegisteredPerson, terms: Terms, child_name: str, *, at: da
             "is_dependent": True,
             "real_name": child_name,
             "id_number": terms.subject,
+            "id_number_hash": lookup_hash("id_number", terms.subject),
             "created_at": at,
         },
     )

@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from identity import states
+from identity.attestation import AttestationChallengeUsed, Attested
 from identity.history import change_state
 from identity.models import AccessToken, Device, RefreshToken, Resident, TokenFamily
 from vpass.common import key_proofs, limits
@@ -70,15 +71,34 @@ class TokenIssued:
     resident: Resident
 
 
-def bind_device(*, resident: Resident, point: bytes, thumbprint: str, at: datetime) -> Device:
+def bind_device(
+    *,
+    resident: Resident,
+    point: bytes,
+    thumbprint: str,
+    at: datetime,
+    attested: Attested | None = None,
+) -> Device:
     """Bind the key of a phone to its resident; call it inside the enrolment's transaction.
 
-    Raises DeviceTaken when the key belongs to an account already.
+    With what `attestation.judge_chain` found of this key, its grade is "hardware". Raises
+    DeviceTaken when the key belongs to an account already, AttestationChallengeUsed.
     """
-    device, is_new = Device.objects.get_or_create(
-        thumbprint=thumbprint,
-        defaults={"resident": resident, "point": point, "grade": "software", "bound_at": at},
-    )
+    proven: dict[str, str | bytes] = {"grade": "software"}
+    if attested is not None:
+        proven = {
+            "grade": "hardware",
+            "attested_root": attested.root,
+            "attestation_challenge": attested.challenge_hash,
+        }
+    try:
+        with transaction.atomic():
+            device, is_new = Device.objects.get_or_create(
+                thumbprint=thumbprint,
+                defaults={"resident": resident, "point": point, "bound_at": at, **proven},
+            )
+    except IntegrityError as error:
+        raise AttestationChallengeUsed from error
     if not is_new:
         raise DeviceTaken
     return device

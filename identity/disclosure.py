@@ -39,6 +39,8 @@ ATTRIBUTES: dict[str, Callable[[Resident, date], Value]] = {
     "over_18": _from_id(lambda number, day: age_on(birth_date_of(number), day) >= 18),
     "over_65": _from_id(lambda number, day: age_on(birth_date_of(number), day) >= 65),
     "phone": lambda person, day: person.phone,
+    # Only that there is one: the picture comes from the register, for who may look (`photos`).
+    "photo": _from_id(lambda number, day: True),
 }
 
 

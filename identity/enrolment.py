@@ -4,16 +4,21 @@ import hmac
 import re
 import secrets
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
-from stdnum.cn import ric
-from stdnum.exceptions import InvalidComponent
 
-from identity import devices, lost_phones, states
+from identity import devices, lost_phones, states, takeovers
+from identity.attestation import Attested, judge_chain
 from identity.history import change_state
-from identity.models import Enrolment, Resident
+from identity.models import Enrolment, Resident, Suspension
+from identity.real_names import IdentityChanging as IdentityChanging
+from identity.real_names import IdentityFormInvalid as IdentityFormInvalid
+from identity.real_names import IdentityNotMatched as IdentityNotMatched
+from identity.real_names import IdentityProven as IdentityProven
+from identity.real_names import IdentityTaken as IdentityTaken
+from identity.real_names import give_identity, judge_form
 from identity.register import PopulationRegister
 from identity.residents import AccountSuspended
 from vpass.common import clock, idempotency, limits, outbox, sms
@@ -31,11 +36,10 @@ CODES_PER_DAY = limits.Limit("one_time_code.day", maximum=10, per=timedelta(days
 PROOFS_PER_DAY = limits.Limit("identity_proof.day", maximum=5, per=timedelta(days=1))
 
 ONE_TIME_CODE_DUE = "identity.one_time_code_due"
+KEPT_FOR = timedelta(days=30)
+PURGE_ROWS = 1_000
 
 _PHONE = re.compile(r"1[3-9][0-9]{9}")
-# Han characters and Latin letters; between the first and the last also a dot or a space.
-_LETTERS = "㐀-鿿\U00020000-\U0003ffffA-Za-z"
-_NAME = re.compile(f"[{_LETTERS}][{_LETTERS}· ]{{0,48}}[{_LETTERS}]")
 
 
 class PhoneInvalid(DomainError):
@@ -78,38 +82,6 @@ class AccountMissing(DomainError):
     title_zh = "该手机号码尚无账户"
 
 
-class IdentityFormInvalid(DomainError):
-    """The name or the ID number is not well formed."""
-
-    code = "identity.form_invalid"
-    status = 422
-    title_zh = "姓名或身份证号码格式不正确"
-
-
-class IdentityNotMatched(DomainError):
-    """The population register does not know this name with this ID number."""
-
-    code = "identity.not_matched"
-    status = 422
-    title_zh = "姓名与身份证号码不匹配"
-
-
-class IdentityTaken(DomainError):
-    """This person already has an active account."""
-
-    code = "identity.taken"
-    status = 409
-    title_zh = "该身份已有有效账户"
-
-
-class IdentityProven(DomainError):
-    """This account's identity is already proven."""
-
-    code = "identity.already_proven"
-    status = 409
-    title_zh = "该账户已完成实名认证"
-
-
 def start_enrolment(*, public: P256Public, thumbprint: str, phone: str, at: datetime) -> Enrolment:
     """Begin with a phone number and the key that proved the request; a code goes out by SMS.
 
@@ -134,18 +106,27 @@ def start_enrolment(*, public: P256Public, thumbprint: str, phone: str, at: date
 
 
 def confirm_phone(
-    *, enrolment_id: uuid.UUID, thumbprint: str, one_time_code: str, at: datetime
+    *,
+    enrolment_id: uuid.UUID,
+    thumbprint: str,
+    one_time_code: str,
+    at: datetime,
+    attestation: Sequence[str] | None = None,
 ) -> devices.TokenIssued:
     """Make a level 1 account when the one-time code comes back, and bind the phone's key.
 
-    Raises NotFound for an enrolment that this key didn't begin, EnrolmentOver, CodeWrong (each
-    wrong try counts; the fifth ends the enrolment), PhoneTaken, devices.DeviceTaken.
+    The account of somebody who comes from the older Cloud Pay is there already. `attestation` is
+    the chain of certificates by which the phone's maker vouches for the key (base64 DER, the leaf
+    first); without it the key is of grade "software". Raises NotFound for an enrolment that this
+    key didn't begin, EnrolmentOver, CodeWrong (each wrong try counts; the fifth ends the
+    enrolment), PhoneTaken, AccountSuspended, devices.DeviceTaken, attestation.AttestationRefused.
     """
     return _try_once(
-        lambda enrolment: _open_account(enrolment, at=at),
+        lambda enrolment, attested: _open_account(enrolment, attested, at=at),
         enrolment_id=enrolment_id,
         thumbprint=thumbprint,
         one_time_code=one_time_code,
+        attestation=attestation,
         at=at,
     )
 
@@ -158,19 +139,27 @@ def move_account(
     real_name: str,
     id_number: str,
     at: datetime,
+    attestation: Sequence[str] | None = None,
 ) -> devices.TokenIssued:
     """Move the account of a phone number to the new phone that holds this key (I-2).
 
     The person proves again who they are: the number by the one-time code and, from level 2 on, name
-    and ID number. A proof of level 2 gives level 2. The old phones end at once, with their grants
-    and tokens. Raises NotFound, EnrolmentOver, CodeWrong, AccountMissing, IdentityNotMatched (both
-    count as tries), devices.DeviceTaken.
+    and ID number. A proof of level 2 gives level 2: nobody has seen the face of who holds the new
+    phone, so level 3 is lost until a face check with it, or a visit to a counter. The old phones
+    end at once, with their grants and tokens. Raises NotFound, EnrolmentOver, CodeWrong,
+    AccountMissing, IdentityNotMatched, AccountSuspended when the register says that the person has
+    died (these count as tries), devices.DeviceTaken, and for `attestation` as `confirm_phone`.
     """
+
+    def work(enrolment: Enrolment, attested: Attested | None) -> devices.TokenIssued:
+        return _move(enrolment, attested, real_name=real_name, id_number=id_number, at=at)
+
     return _try_once(
-        lambda enrolment: _move(enrolment, real_name=real_name, id_number=id_number, at=at),
+        work,
         enrolment_id=enrolment_id,
         thumbprint=thumbprint,
         one_time_code=one_time_code,
+        attestation=attestation,
         at=at,
     )
 
@@ -188,13 +177,13 @@ def prove_identity(
 
     Returns the level reached. The register is asked outside any transaction; a retry with the same
     key is answered without asking again. Raises IdentityFormInvalid, limits.LimitReached (five
-    tries a day), IdentityNotMatched, IdentityTaken, IdentityProven, and the register's own errors.
+    tries a day), IdentityNotMatched, IdentityTaken, IdentityProven, IdentityChanging, and the
+    register's own errors.
     """
     if (answer := idempotency.find_answer(idempotency_key)) is not None:
         return int(answer["level"])
     id_number = id_number.upper()
-    if not _is_id_number(id_number) or not _NAME.fullmatch(real_name):
-        raise IdentityFormInvalid
+    judge_form(real_name=real_name, id_number=id_number)
     limits.spend(PROOFS_PER_DAY, caller.scope, at=at)
     found = register.match(real_name=real_name, id_number=id_number, at=at)
     if found is None:
@@ -205,6 +194,20 @@ def prove_identity(
                 "level": _take_identity(caller, real_name, id_number, found.census_id, at=at)
             }
         return int(claim.answer["level"])
+
+
+def purge(*, at: datetime) -> None:
+    """End enrolments that have lapsed, and forget those of long ago; so many at a time."""
+    with transaction.atomic():
+        lapsed = Enrolment.objects.select_for_update(skip_locked=True).filter(
+            state="phone_given", expires_at__lte=at
+        )
+        for enrolment in lapsed.order_by("expires_at")[:PURGE_ROWS]:
+            change_state(enrolment, "expired", table=states.ENROLMENT, actor="expiry", at=at)
+    past = Enrolment.objects.filter(expires_at__lt=at - KEPT_FOR).exclude(state="phone_given")
+    Enrolment.objects.filter(id__in=past.values("id")[:PURGE_ROWS])._raw_delete(
+        Enrolment.objects.db
+    )
 
 
 def send_one_time_code(event: outbox.Event) -> None:
@@ -227,14 +230,18 @@ def send_one_time_code(event: outbox.Event) -> None:
 
 
 def _try_once(
-    work: Callable[[Enrolment], devices.TokenIssued],
+    work: Callable[[Enrolment, Attested | None], devices.TokenIssued],
     *,
     enrolment_id: uuid.UUID,
     thumbprint: str,
     one_time_code: str,
+    attestation: Sequence[str] | None,
     at: datetime,
 ) -> devices.TokenIssued:
-    """Do the work which ends an enrolment, if the one-time code is right; each try counts."""
+    """Do the work which ends an enrolment, if the one-time code is right; each try counts.
+
+    A bad attestation is refused before: it says nothing of the code.
+    """
     actor = f"device:{thumbprint}"
     with transaction.atomic():
         enrolment = (
@@ -246,6 +253,7 @@ def _try_once(
             raise NotFound
         if enrolment.state != "phone_given" or at >= enrolment.expires_at:
             raise EnrolmentOver
+        attested = judge_chain(attestation, point=bytes(enrolment.point), at=at)
         enrolment.tries += 1
         enrolment.save(update_fields=["tries"])
         try:
@@ -255,7 +263,7 @@ def _try_once(
                     enrolment.one_time_code.encode(), one_time_code.encode()
                 ):
                     raise CodeWrong(tries_left=TRIES - enrolment.tries)
-                issued = work(enrolment)
+                issued = work(enrolment, attested)
                 change_state(enrolment, "phone_proven", table=states.ENROLMENT, actor=actor, at=at)
                 return issued
         except DomainError as error:
@@ -265,26 +273,36 @@ def _try_once(
     raise refusal
 
 
-def _open_account(enrolment: Enrolment, *, at: datetime) -> devices.TokenIssued:
+def _open_account(
+    enrolment: Enrolment, attested: Attested | None, *, at: datetime
+) -> devices.TokenIssued:
     phone = enrolment.phone
-    try:
-        with transaction.atomic():
-            resident = Resident.objects.create(
-                phone=phone, phone_hash=lookup_hash("phone", phone), created_at=at
-            )
-    except IntegrityError as error:
-        raise PhoneTaken from error
+    resident = takeovers.claim(phone=phone, at=at)
+    if resident is None:
+        try:
+            with transaction.atomic():
+                resident = Resident.objects.create(
+                    phone=phone, phone_hash=lookup_hash("phone", phone), created_at=at
+                )
+        except IntegrityError as error:
+            raise PhoneTaken from error
     device = devices.bind_device(
         resident=resident,
         point=bytes(enrolment.point),
         thumbprint=enrolment.thumbprint,
+        attested=attested,
         at=at,
     )
     return devices.issue_token(device=device, at=at)
 
 
 def _move(
-    enrolment: Enrolment, *, real_name: str, id_number: str, at: datetime
+    enrolment: Enrolment,
+    attested: Attested | None,
+    *,
+    real_name: str,
+    id_number: str,
+    at: datetime,
 ) -> devices.TokenIssued:
     resident = (
         Resident.objects.select_for_update(no_key=True)
@@ -294,6 +312,9 @@ def _move(
     )
     if resident is None:
         raise AccountMissing
+    # What the register has suspended is a dead person's: whoever knows name and number is another.
+    if Suspension.objects.filter(resident=resident, source="register", state="in_force").exists():
+        raise AccountSuspended
     if resident.level >= 2:
         given = f"{real_name}\0{id_number.upper()}"
         known = f"{resident.real_name}\0{resident.id_number}"
@@ -305,6 +326,7 @@ def _move(
         resident=resident,
         point=bytes(enrolment.point),
         thumbprint=enrolment.thumbprint,
+        attested=attested,
         at=at,
     )
     lost_phones.end_others(device=device, actor=f"device:{device.thumbprint}", at=at)
@@ -319,24 +341,7 @@ def _take_identity(
         raise AccountSuspended
     if resident.level >= 2:
         raise IdentityProven
-    resident.real_name, resident.id_number = real_name, id_number
-    resident.census_hash = lookup_hash("census", census_id)
-    resident.level = 2
-    try:
-        with transaction.atomic():
-            resident.save(update_fields=["real_name", "id_number", "census_hash", "level"])
-    except IntegrityError as error:
-        raise IdentityTaken from error
-    outbox.publish("identity.level_reached", {"resident_id": str(resident.id), "level": 2}, at=at)
+    give_identity(
+        resident, real_name=real_name, id_number=id_number, census_id=census_id, level=2, at=at
+    )
     return resident.level
-
-
-def _is_id_number(text: str) -> bool:
-    """Whether form, birth date and check digit are right (GB 11643-1999)."""
-    if not re.fullmatch(r"[1-9][0-9]{16}[0-9X]", text):
-        return False
-    try:
-        ric.get_birth_date(text)
-    except InvalidComponent:
-        return False
-    return bool(ric.calc_check_digit(text) == text[-1])

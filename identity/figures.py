@@ -27,6 +27,8 @@ UNION ALL
 SELECT 'desks', 0, count(*) FROM identity_desk WHERE state = 'active' AND key_point IS NOT NULL
 UNION ALL
 SELECT 'terminals', 0, count(*) FROM identity_terminal WHERE state = 'active'
+UNION ALL
+SELECT 'reviews', 0, count(*) FROM identity_registerchange WHERE state = 'review'
 """
 
 
@@ -58,4 +60,12 @@ def figures(*, at: datetime) -> Sequence[Figure]:
         figure("scans_accepted", "通过的扫码", "Scans accepted", of="accepted"),
         figure("scans_refused", "拒绝的扫码", "Scans refused", of="refused"),
         Figure("enrolments", "新注册", "Enrolments", counts["enrolled"][0], "count", "today"),
+        Figure(
+            "register_reviews",
+            "待人工核实的登记变更",
+            "Register events waiting for people",
+            counts["reviews"][0],
+            "count",
+            "waits",
+        ),
     ]

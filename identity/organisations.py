@@ -24,6 +24,8 @@ _MACHINE_KINDS = {"merchant": "merchant", "bank": "bank"}
 ISSUER_SCENE = "issuer"
 # The systems of offices, as against their terminals, are registered for this scene.
 DEPARTMENT = "department"
+# The population register's own system, of the office that keeps it.
+REGISTER = "register"
 _OFFICES = {"city", "county", "hall", "department"}
 
 
@@ -194,8 +196,8 @@ def _machine_kind(terminal: Terminal) -> str:
     kind = terminal.organisation.kind
     if terminal.scene == ISSUER_SCENE:
         return "issuer"
-    if terminal.scene == DEPARTMENT and kind in _OFFICES:
-        return DEPARTMENT
+    if terminal.scene in (DEPARTMENT, REGISTER) and kind in _OFFICES:
+        return terminal.scene
     return _MACHINE_KINDS.get(kind, "terminal")
 
 

@@ -28,11 +28,49 @@ ENROLMENT = EdgeTable(
     name="enrolment",
     initial="phone_given",
     edges={
-        "phone_given": {"phone_proven": "confirm_phone", "failed": "use_up_tries"},
+        "phone_given": {
+            "phone_proven": "confirm_phone",
+            "failed": "use_up_tries",
+            "expired": "expire",
+        },
         "phone_proven": {},
         "failed": {},
+        "expired": {},
     },
-    final={"phone_proven", "failed"},
+    final={"phone_proven", "failed", "expired"},
+)
+
+# A way to level 3: a face check, or a number that the person says at a counter.
+LEVEL_CHECK = EdgeTable(
+    name="level_check",
+    initial="asked",
+    edges={
+        "asked": {"passed": "pass", "failed": "fail", "expired": "expire"},
+        "passed": {},
+        "failed": {},
+        "expired": {},
+    },
+    final={"passed", "failed", "expired"},
+)
+
+# What the population register tells by itself. Nobody decides between two accounts but people.
+REGISTER_CHANGE = EdgeTable(
+    name="register_change",
+    initial="received",
+    edges={
+        "received": {
+            "applied": "apply",
+            "superseded": "pass_over",
+            "unknown": "find_nobody",
+            "review": "hold_back",
+        },
+        "review": {"applied": "apply", "dismissed": "dismiss"},
+        "applied": {},
+        "superseded": {},
+        "unknown": {},
+        "dismissed": {},
+    },
+    final={"applied", "superseded", "unknown", "dismissed"},
 )
 
 SIGNING_KEY = EdgeTable(

@@ -14,7 +14,7 @@ from identity.models import Resident, Suspension
 from vpass.common import outbox
 from vpass.common.errors import NotAllowed, NotFound
 
-SOURCES = ("holder", "police", "risk", "operator")
+SOURCES = ("holder", "police", "risk", "operator", "register")
 SCOPES = ("all", "pay", "bus", "door")
 
 SUSPENSIONS_CHANGED = "identity.suspensions_changed"

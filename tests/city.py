@@ -32,6 +32,7 @@ from vpass.common.http_signatures import Parts
 from vpass.common.idempotency import IdempotencyKey
 from vpass.common.sealed_fields import lookup_hash
 from vpass.sandbox import population
+from vpass.sandbox.portraits import portrait
 
 PEOPLE = population.people()
 PURPOSE = "residence-permit"
@@ -295,6 +296,13 @@ class StubRegister:
                 return RegisteredPerson(child.census_id, child.birth_date, child.sex)
         return None
 
+    def photo(self, *, real_name: str, id_number: str, at: datetime) -> bytes | None:
+        self.asked += 1
+        for person in PEOPLE:
+            if (person.real_name, person.id_number) == (real_name, id_number):
+                return portrait(person.census_id)
+        return None
+
     def enterprise(
         self, *, real_name: str, id_number: str, credit_code: str, at: datetime
     ) -> RegisteredEnterprise | None:
@@ -385,6 +393,7 @@ def make_phone(index: int = 0, *, level: int = 2, at: datetime) -> Phone:
             "level": level,
             "real_name": person.real_name,
             "id_number": person.id_number,
+            "id_number_hash": lookup_hash("id_number", person.id_number),
             "census_hash": lookup_hash("census", person.census_id),
         }
     resident = Resident.objects.create(

@@ -108,6 +108,7 @@ def sandbox(sandbox_process: OutsideWorld, settings: Any) -> Iterator[OutsideWor
     settings.REGISTER_URL = f"{sandbox_process.url}/register"
     settings.SMS_URL = f"{sandbox_process.url}/sms"
     settings.BANK_URL = f"{sandbox_process.url}/bank"
+    settings.LIVENESS_URL = f"{sandbox_process.url}/liveness"
     settings.ISSUERS = issuers_at(sandbox_process.url)
     sandbox_process.heals()
     yield sandbox_process
@@ -125,7 +126,7 @@ def sandbox_of_own(
         if kept.suffix in (".pem", ".txt"):
             shutil.copy(kept, folder)
     with sandbox_in(folder, VPASS_URL=live_server.url) as world:
-        for site in ("register", "sms", "bank"):
+        for site in ("register", "sms", "bank", "liveness"):
             setattr(settings, f"{site.upper()}_URL", f"{world.url}/{site}")
         settings.ISSUERS = issuers_at(world.url)
         settings.PUBLIC_URL = live_server.url

@@ -30,10 +30,17 @@ _PARTNER_KEYS = {
     "issuers_public_key_pem": "ISSUERS_PUBLIC_KEY",
 }
 _SANDBOX_KEYS = {"register_public_key_pem", "bank_public_key_pem", "issuers_public_key_pem"}
+# Who checks faces, and who vouches for phones' keys (P-256 both). A site may have neither.
+_PROVING = {
+    "liveness_public_key_pem": "LIVENESS_PUBLIC_KEY",
+    "liveness_subject_key": "LIVENESS_SUBJECT_KEY",
+    "attestation_roots": "ATTESTATION_ROOTS",
+}
 # A site names its issuers, with a key each, in ISSUERS.
 _NEEDED_KEYS = _SANDBOX_KEYS - {"issuers_public_key_pem"}
 
 _IOT_SOURCE = re.compile(r"([a-z0-9-]{1,32}):([a-z]{1,32}):([A-Za-z0-9_-]{32,128})", re.ASCII)
+_PEM = re.compile(r"-----BEGIN PUBLIC KEY-----.+?-----END PUBLIC KEY-----", re.DOTALL)
 _SEALING_KEY = re.compile(r"([0-9a-f]{8}):([A-Za-z0-9+/]{43}=)", re.ASCII)
 
 
@@ -51,6 +58,9 @@ class Secrets:
     `register_public_key_pem` and `bank_public_key_pem` are public, and stand here because they are
     made together with the rest; `bank_next_public_key_pem` is "" unless the bank changes its key,
     and `issuers_public_key_pem`, of the sandbox's issuers, is "" where a site names its own.
+    `liveness_public_key_pem` (P-256) and `liveness_subject_key` belong to the face checking
+    service, `attestation_roots` are the P-256 public keys of those who vouch for phones' keys, one
+    after the other; "" without them.
     `iot_sources` has the dialect and the secret of each IoT platform that pushes to us, by name.
     """
 
@@ -66,6 +76,9 @@ class Secrets:
     bank_public_key_pem: str
     bank_next_public_key_pem: str = ""
     issuers_public_key_pem: str = ""
+    liveness_public_key_pem: str = ""
+    liveness_subject_key: str = ""
+    attestation_roots: str = ""
     iot_sources: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -96,7 +109,9 @@ def load(environ: Mapping[str, str], state_dir: Path) -> Secrets:
             state_dir / "sandbox", machine_private_key_pem=found["machine_private_key_pem"]
         )
         found = {**keys, **found}
+    found |= _proving(environ)
     if not environ.get("REGISTER_URL"):
+        found = {**_proving(proving_of_sandbox(state_dir)), **found}
         found.setdefault("iot_sources", _iot_sources(iot_source_of_sandbox(state_dir)))
     return Secrets(**found)
 
@@ -108,6 +123,30 @@ def iot_source_of_sandbox(state_dir: Path) -> str:
         make_private_folder(path.parent)
         write_once(path, secrets.token_urlsafe(32))
     return f"sandbox:oceanconnect:{path.read_text('utf-8')}"
+
+
+def proving_of_sandbox(state_dir: Path) -> dict[str, str]:
+    """The sandbox's face checking service and maker of phones, as a site's variables name them.
+
+    Their keys are made when they are missing.
+    """
+    folder = Path(state_dir) / "sandbox"
+    make_private_folder(folder)
+    publics = []
+    for site in ("liveness", "phone_maker"):
+        path = folder / f"{site}_private.pem"
+        if not path.exists():
+            write_once(path, signing.private_pem(signing.generate_p256()))
+        private = signing.load_private(path.read_text("utf-8"))
+        publics.append(signing.public_pem(private.public_key()))
+    subject = folder / "liveness_subject_key.txt"
+    if not subject.exists():
+        write_once(subject, secrets.token_urlsafe(32))
+    return {
+        "LIVENESS_PUBLIC_KEY": publics[0],
+        "LIVENESS_SUBJECT_KEY": subject.read_text("utf-8"),
+        "ATTESTATION_ROOTS": publics[1],
+    }
 
 
 def make_private_folder(path: Path) -> None:
@@ -226,6 +265,33 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
             + " `python -m vpass.secrets` prints a fresh set."
         )
     return {"sealing_keys": sealing_keys, "sealing_key_id": next(iter(sealing_keys)), **found}
+
+
+def _proving(environ: Mapping[str, str]) -> dict[str, str]:
+    """What the environment says of face checks and phones' chips. Raises SecretsMissing."""
+    found = {
+        name: _with_line_breaks(environ[variable])
+        for name, variable in _PROVING.items()
+        if environ.get(variable)
+    }
+    for name, text in found.items():
+        try:
+            if name == "liveness_subject_key":
+                _long_text(text)
+            else:
+                _judge_p256(text, is_one=name == "liveness_public_key_pem")
+        except (ValueError, signing.SignatureError) as error:
+            raise SecretsMissing(f"Malformed: {_PROVING[name]}.") from error
+    return found
+
+
+def _judge_p256(text: str, *, is_one: bool) -> None:
+    """Return for one P-256 public key in PEM, or for several. Raises ValueError, SignatureError."""
+    pems = _PEM.findall(text)
+    if not pems or _PEM.sub("", text).strip() or (is_one and len(pems) != 1):
+        raise ValueError("public keys in PEM")
+    if not all(isinstance(signing.load_public(pem), signing.P256Public) for pem in pems):
+        raise ValueError("P-256 public key")
 
 
 def _sealing_keys(text: str) -> dict[str, bytes]:

@@ -110,6 +110,15 @@ BROKER_URL = os.environ.get("BROKER_URL") or REDIS_URL.replace("unix://", "redis
 REGISTER_URL = os.environ.get("REGISTER_URL", "http://127.0.0.1:8100/register")
 REGISTER_KEY_ID = os.environ.get("REGISTER_KEY_ID", "register-1")
 REGISTER_PUBLIC_KEY_PEM = SECRETS.register_public_key_pem
+# Who checks faces against the register's photos (without it: at a counter only), and whose word on
+# keys in phones' chips counts.
+LIVENESS_URL = os.environ.get("LIVENESS_URL") or (
+    "" if os.environ.get("REGISTER_URL") else "http://127.0.0.1:8100/liveness"
+)
+LIVENESS_KEY_ID = os.environ.get("LIVENESS_KEY_ID", "liveness-1")
+LIVENESS_PUBLIC_KEY_PEM = SECRETS.liveness_public_key_pem
+LIVENESS_SUBJECT_KEY = SECRETS.liveness_subject_key
+ATTESTATION_ROOTS = SECRETS.attestation_roots
 SMS_URL = os.environ.get("SMS_URL", "http://127.0.0.1:8100/sms")
 BANK_CODE = os.environ.get("BANK_CODE", "WEIFANG-SANDBOX")  # which of our banks the rest leads to
 BANK_URL = os.environ.get("BANK_URL", "http://127.0.0.1:8100/bank")

@@ -10,11 +10,14 @@ from identity.api import (
     counter,
     department,
     hotline,
+    level_desk,
+    levels,
     lost_phones,
     my_delegations,
     my_log,
     my_sharing,
     public,
+    register,
     resident,
     terminal,
 )
@@ -42,6 +45,7 @@ _MERCHANT = "api/merchant/v1/"
 _BANK = "api/bank/v1/"
 _FINANCE = "api/finance/v1/"
 _ISSUER = "api/issuer/v1/"
+_REGISTER = "api/register/v1/"
 _PLATFORM = "api/platform/v1/"
 _OPERATIONS = "api/operations/v1/"
 
@@ -61,6 +65,9 @@ urlpatterns = [
     # Anybody
     path(".well-known/vpass-keys.json", public.KeySet.as_view()),
     path(".well-known/vpass-status/<int:number>", public.StatusLists.as_view()),
+    path("api/public/v1/attestation-challenges", public.AttestationChallenges.as_view()),
+    # The population register
+    path(f"{_REGISTER}changes", register.RegisterChanges.as_view()),
     # Residents' phones
     path(f"{_RESIDENT}enrolments", resident.Enrolments.as_view()),
     path(f"{_RESIDENT}enrolments/<uuid:enrolment_id>/phone-proof", resident.PhoneProofs.as_view()),
@@ -74,6 +81,9 @@ urlpatterns = [
     path(f"{_RESIDENT}suspensions", lost_phones.OwnSuspensions.as_view()),
     path(f"{_RESIDENT}suspensions/<uuid:suspension_id>/lift", lost_phones.OwnLiftings.as_view()),
     path(f"{_RESIDENT}identity-proofs", resident.IdentityProofs.as_view()),
+    path(f"{_RESIDENT}face-checks", levels.FaceChecks.as_view()),
+    path(f"{_RESIDENT}face-checks/<uuid:check_id>/result", levels.FaceCheckResults.as_view()),
+    path(f"{_RESIDENT}counter-numbers", levels.CounterNumbers.as_view()),
     path(f"{_RESIDENT}me", resident.Me.as_view()),
     path(f"{_RESIDENT}grants", resident.Grants.as_view()),
     path(f"{_RESIDENT}codes", resident.ServerCodes.as_view()),
@@ -156,6 +166,14 @@ urlpatterns = [
     path(f"{_COUNTER}sessions", counter.Sessions.as_view()),
     path(f"{_COUNTER}sessions/current", counter.CurrentSession.as_view()),
     path(f"{_COUNTER}scans", counter.CounterScans.as_view()),
+    path(f"{_COUNTER}scans/<uuid:scan_id>/photo", level_desk.ScanPhotos.as_view()),
+    path(f"{_COUNTER}level-raises", level_desk.LevelRaises.as_view()),
+    path(f"{_COUNTER}enrolments", level_desk.CounterEnrolments.as_view()),
+    path(f"{_COUNTER}register-reviews", level_desk.RegisterReviews.as_view()),
+    path(
+        f"{_COUNTER}register-reviews/<uuid:change_id>/decision",
+        level_desk.RegisterDecisions.as_view(),
+    ),
     path(f"{_COUNTER}check-ins", queue.CheckIns.as_view()),
     path(f"{_COUNTER}queue", queue.QueueOf.as_view()),
     path(f"{_COUNTER}queue/next", queue.NextCalls.as_view()),

@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from identity import devices, enrolment, lost_phones, suspensions
+from identity import attestation, devices, enrolment, lost_phones, residents, suspensions
 from identity.api import examples
 from identity.api.resident import PhoneProofRequest, TokenAnswer, token_answer
 from identity.models import Device, Suspension
@@ -45,7 +45,7 @@ class SuspensionRequest(StrictSerializer):
 class SuspensionShown(StrictSerializer):
     id = serializers.UUIDField()
     source = serializers.CharField(  # type: ignore[assignment]
-        help_text='"holder", "police", "risk" or "operator".'
+        help_text='"holder", "police", "risk", "operator" or "register".'
     )
     scope = serializers.CharField(help_text='"all", "pay", "bus" or "door".')
     state = serializers.CharField()
@@ -104,6 +104,8 @@ class Moves(Endpoint):
             enrolment.AccountMissing,
             enrolment.IdentityNotMatched,
             devices.DeviceTaken,
+            residents.AccountSuspended,
+            *attestation.REFUSALS,
         ],
         examples=examples.MOVE,
     )

@@ -11,7 +11,7 @@ from identity import case_shares, consent, receipts, residents
 from identity.api import disclosure_examples as examples
 from identity.api.my_log import Nothing
 from identity.api.resident import BothLanguages, PurposeShown
-from identity.models import CaseShare, Entitlement
+from identity.models import SHAREABLE, CaseShare, Entitlement
 from vpass.common import limits
 from vpass.common.api import Audience, Endpoint, StrictSerializer, describes, page_serializer
 from vpass.common.errors import NotFound
@@ -307,7 +307,9 @@ def _recipient(entitlement: Entitlement) -> dict[str, Any]:
     return {
         "organisation": _party(entitlement.organisation),
         "purpose": _purpose(entitlement),
-        "fields": [*entitlement.attributes, *entitlement.may_ask],
+        "fields": [
+            name for name in (*entitlement.attributes, *entitlement.may_ask) if name in SHAREABLE
+        ],
     }
 
 

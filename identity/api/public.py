@@ -10,8 +10,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from identity import keys, status_format, status_list
-from identity.api import examples
+from identity import attestation, keys, status_format, status_list
+from identity.api import examples, level_examples
 from identity.models import StatusShard
 from vpass.common.api import Audience, Endpoint, StrictSerializer, describes
 from vpass.common.errors import NotFound
@@ -42,6 +42,26 @@ class KeySet(Endpoint):
         seconds = int(keys.KEY_SET_CACHE.total_seconds())
         return Response(
             keys.public_key_set(), headers={"Cache-Control": f"public, max-age={seconds}"}
+        )
+
+
+class Challenge(StrictSerializer):
+    challenge = serializers.CharField(
+        help_text="Base64url; the chip takes the bytes when it makes the phone's key."
+    )
+
+
+class AttestationChallenges(Endpoint):
+    """A challenge for which a phone's chip makes its key, before anybody knows the phone."""
+
+    audience = Audience.PUBLIC
+
+    @describes(answers={200: Challenge}, examples=level_examples.CHALLENGE)
+    def get(self, request: Request) -> Response:
+        """Return a fresh challenge, good for ten minutes and for one key."""
+        return Response(
+            {"challenge": attestation.new_challenge(at=self.at)},
+            headers={"Cache-Control": "no-store"},
         )
 
 

@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from identity import (
+    attestation,
     delegation,
     devices,
     enrolment,
@@ -37,6 +38,15 @@ class EnrolmentStarted(StrictSerializer):
 
 class PhoneProofRequest(StrictSerializer):
     one_time_code = serializers.RegexField(r"^[0-9]{6}\Z", max_length=6)
+    attestation = serializers.ListField(
+        child=serializers.CharField(max_length=8192),
+        min_length=1,
+        max_length=5,
+        allow_null=True,
+        default=None,
+        help_text="Base64 DER certificates, the leaf first, by which the chip's maker vouches for"
+        " the phone's key; docs/phone-proofs.md. Null: the key is of grade software.",
+    )
 
 
 class TokenRequest(StrictSerializer):
@@ -159,6 +169,8 @@ class PhoneProofs(Endpoint):
             enrolment.EnrolmentOver,
             enrolment.PhoneTaken,
             devices.DeviceTaken,
+            residents.AccountSuspended,
+            *attestation.REFUSALS,
         ],
         examples=examples.PHONE_PROOF,
     )
@@ -208,6 +220,7 @@ class IdentityProofs(Endpoint):
             enrolment.IdentityNotMatched,
             enrolment.IdentityTaken,
             enrolment.IdentityProven,
+            enrolment.IdentityChanging,
             residents.AccountSuspended,
             limits.LimitReached,
             register.RegisterUnavailable,

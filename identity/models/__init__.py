@@ -18,8 +18,10 @@ from identity.models.disclosure import (
     Dispute,
     Enterprise,
 )
+from identity.models.levels import InPersonCheck, LevelCheck, RegisterChange, Takeover
 from identity.models.people import (
     ATTRIBUTES,
+    SHAREABLE,
     AccessLine,
     AccessToken,
     Desk,
@@ -42,6 +44,7 @@ from identity.models.people import (
 __all__ = [
     "ATTRIBUTES",
     "DELEGABLE_SCENES",
+    "SHAREABLE",
     "SHARE_LIFE",
     "AccessLine",
     "AccessSeal",
@@ -57,10 +60,13 @@ __all__ = [
     "Enterprise",
     "Entitlement",
     "Grant",
+    "InPersonCheck",
+    "LevelCheck",
     "MachineKey",
     "Organisation",
     "Redemption",
     "RefreshToken",
+    "RegisterChange",
     "Resident",
     "SigningKey",
     "Staff",
@@ -69,6 +75,7 @@ __all__ = [
     "StatusEntry",
     "StatusShard",
     "Suspension",
+    "Takeover",
     "Terminal",
     "TerminalEnrolment",
     "TokenFamily",

@@ -103,7 +103,7 @@ class Suspension(models.Model):
         constraints = [
             states.SUSPENSION.sql_check("state", "suspension_state"),
             models.CheckConstraint(
-                condition=Q(source__in=["holder", "police", "risk", "operator"])
+                condition=Q(source__in=["holder", "police", "risk", "operator", "register"])
                 & Q(scope__in=["all", "pay", "bus", "door"]),
                 name="suspension_known",
             ),

@@ -9,7 +9,7 @@ from django.db.models import F, Q
 
 from identity import states
 from identity.models.people import (
-    ATTRIBUTES,
+    SHAREABLE,
     AccessLine,
     Desk,
     Organisation,
@@ -99,7 +99,7 @@ class Consent(models.Model):
         constraints = [
             states.CONSENT.sql_check("state", "consent_state"),
             models.CheckConstraint(
-                condition=Q(fields__contained_by=ATTRIBUTES) & ~Q(fields=[]), name="consent_known"
+                condition=Q(fields__contained_by=SHAREABLE) & ~Q(fields=[]), name="consent_known"
             ),
             # Nothing is released without the resident's word and the city's receipt.
             models.CheckConstraint(
@@ -156,7 +156,7 @@ class CaseShare(models.Model):
         constraints = [
             states.CASE_SHARE.sql_check("state", "case_share_state"),
             models.CheckConstraint(
-                condition=Q(fields__contained_by=ATTRIBUTES) & ~Q(fields=[]),
+                condition=Q(fields__contained_by=SHAREABLE) & ~Q(fields=[]),
                 name="case_share_known",
             ),
             models.CheckConstraint(

@@ -125,8 +125,9 @@ class StaffSession(models.Model):
     ended_at = models.DateTimeField(null=True)
 
 
-# The names an entitlement may hold; `disclosure` says what each of them shows.
-ATTRIBUTES = [
+# The names an entitlement may hold; `disclosure` says what each of them shows. A photo is for
+# comparing faces at a counter: it can be looked at there, and neither asked for nor sent.
+SHAREABLE = [
     "real_name",
     "id_number",
     "id_last4",
@@ -136,6 +137,7 @@ ATTRIBUTES = [
     "over_65",
     "phone",
 ]
+ATTRIBUTES = [*SHAREABLE, "photo"]
 
 
 class Entitlement(models.Model):
@@ -169,7 +171,7 @@ class Entitlement(models.Model):
                 condition=Q(attributes__contained_by=ATTRIBUTES), name="entitlement_known"
             ),
             models.CheckConstraint(
-                condition=Q(may_ask__contained_by=ATTRIBUTES), name="entitlement_known_to_ask"
+                condition=Q(may_ask__contained_by=SHAREABLE), name="entitlement_known_to_ask"
             ),
             models.CheckConstraint(
                 condition=Q(deferred_days=0) | ~Q(legal_basis=""),
@@ -182,7 +184,8 @@ class Entitlement(models.Model):
 
 
 class Resident(models.Model):
-    """One person's one active account. Level 1: phone; 2: matched in the population register.
+    """One person's one active account. Level 1: phone; 2: matched in the population register;
+    3: that, and seen by a face check or at a counter.
 
     A dependent (a child without a phone) is known by the register alone and acts through others.
     """
@@ -195,6 +198,7 @@ class Resident(models.Model):
     is_dependent = models.BooleanField(default=False)
     real_name = SealedText(null=True)
     id_number = SealedText(null=True)
+    id_number_hash = models.BinaryField(max_length=32, null=True)
     census_hash = models.BinaryField(max_length=32, null=True)
     # The bit set of scenes that partial suspensions close; `suspensions` alone writes it.
     suspended_scenes = models.PositiveSmallIntegerField(default=0, db_default=0)
@@ -217,22 +221,42 @@ class Resident(models.Model):
             models.UniqueConstraint(
                 fields=["census_hash"], condition=~Q(state="closed"), name="resident_person_once"
             ),
+            models.UniqueConstraint(
+                fields=["id_number_hash"], condition=~Q(state="closed"), name="resident_number_once"
+            ),
         ]
 
 
 class Device(models.Model):
-    """A resident's phone, known by its key; `point` is the compressed P-256 public key."""
+    """A resident's phone, known by its key; `point` is the compressed P-256 public key.
+
+    Of grade "hardware" is a key whose chip's maker vouched for it: `attested_root` is the SHA-256
+    of the root's public key, and a challenge serves one key alone.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     resident = models.ForeignKey(Resident, models.CASCADE)
     point = models.BinaryField(max_length=33)
     thumbprint = models.TextField(unique=True)
     grade = models.TextField(choices=[("hardware", "hardware"), ("software", "software")])
+    attested_root = models.TextField(null=True)
+    attestation_challenge = models.BinaryField(max_length=32, null=True, unique=True)
     state = models.TextField(default=states.DEVICE.initial)
     bound_at = models.DateTimeField()
 
     class Meta:
-        constraints = [states.DEVICE.sql_check("state", "device_state")]
+        constraints = [
+            states.DEVICE.sql_check("state", "device_state"),
+            models.CheckConstraint(
+                condition=Q(grade="software", attested_root=None, attestation_challenge=None)
+                | Q(
+                    grade="hardware",
+                    attested_root__isnull=False,
+                    attestation_challenge__isnull=False,
+                ),
+                name="device_grade_attested",
+            ),
+        ]
 
 
 class AccessToken(models.Model):

@@ -70,3 +70,9 @@ class PopulationRegister(Protocol):
 
         None for every kind of mismatch. Raises as `match`.
         """
+
+    def photo(self, *, real_name: str, id_number: str, at: datetime) -> bytes | None:
+        """Return the photo of a living person, a small JPEG, or None for every kind of mismatch.
+
+        For comparing faces, never to be kept. Raises as `match`.
+        """

@@ -1,5 +1,7 @@
 """The population register over signed HTTP, as docs/register-protocol.md lays down."""
 
+import base64
+import binascii
 import re
 import uuid
 from collections.abc import Callable, Mapping
@@ -66,6 +68,11 @@ class HttpRegister:
         question = {"real_name": real_name, "id_number": id_number, "credit_code": credit_code}
         return self._ask("/v1/representatives", question, _read_enterprise, at=at)
 
+    def photo(self, *, real_name: str, id_number: str, at: datetime) -> bytes | None:
+        """See PopulationRegister."""
+        question = {"real_name": real_name, "id_number": id_number}
+        return self._ask("/v1/photos", question, _read_photo, at=at)
+
     def _ask(
         self, path: str, question: dict[str, str], read: Callable[..., T], *, at: datetime
     ) -> T:
@@ -120,6 +127,17 @@ def _read_enterprise(answer: _Answer, *, question: _Answer) -> RegisteredEnterpr
     if not isinstance(name, str) or not 1 <= len(name) <= 100 or not name.isprintable():
         raise PeerAnswerInvalid("enterprise_name")
     return RegisteredEnterprise(credit_code=question["credit_code"], name=name)
+
+
+def _read_photo(answer: _Answer, *, question: _Answer) -> bytes | None:
+    if not _is_yes(answer, "found", question=question):
+        return None
+    if answer.keys() != {"request_id", "found", "photo"} or type(answer["photo"]) is not str:
+        raise PeerAnswerInvalid("shape")
+    try:
+        return base64.b64decode(answer["photo"], validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise PeerAnswerInvalid("photo") from error
 
 
 def _is_yes(answer: _Answer, told: str, *, question: _Answer) -> bool:

@@ -261,3 +261,21 @@ def test_session__reloaded_then_ended__stays_then_asks_again(counter: Page) -> N
 
     counter.wait_for_selector("#username:visible")
     assert counter.locator("#result").is_hidden()
+
+
+def test_identity_check__photo_compared__level_three(counter: Page, phone: Page) -> None:
+    counter.select_option("#purpose", "identity-check")
+    try:
+        scan(counter, fresh_code(phone), case_number="WF-2026-0088")
+        counter.wait_for_selector('#result[data-outcome="accepted"]')
+        counter.wait_for_selector("#result img.photo")
+        assert counter.evaluate("document.querySelector('#result img.photo').naturalWidth") == 180
+
+        counter.select_option("#raise-document", "passport")
+        counter.click("#raise-go")
+
+        expect(counter.locator("#result-words .next")).to_contain_text("已提升到 3 级")
+        expect(counter.locator("#raise")).to_be_hidden()
+        assert overflow(counter) == 0
+    finally:
+        counter.select_option("#purpose", "residence-permit")

@@ -1,6 +1,7 @@
 """The phone page with the whole program behind it."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -258,3 +259,15 @@ def test_keyboard__tabs_and_buttons__reached_and_seen(phone: Page) -> None:
     phone.keyboard.press("Enter")
     phone.wait_for_selector('[data-view="log"]:visible')
     assert phone.evaluate("document.activeElement.tagName") == "H1"
+
+
+def test_me__number_for_a_counter__eight_digits_and_honest_about_the_level(phone: Page) -> None:
+    phone.click('#tabs a[href="#me"]')
+
+    phone.click("#raise .raise-number")
+
+    said = phone.locator("#raise .raise-said")
+    expect(said).to_have_text(re.compile(r"^核验码 \d{4} \d{4}，\d\d:\d\d 前有效$"))
+    phone.click("#raise .raise-done")
+    expect(said).to_have_text("等级尚未提升")
+    assert overflow(phone) == 0

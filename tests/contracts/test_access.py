@@ -95,6 +95,7 @@ _NEW_DESK = (
 )  # fmt: skip
 MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("get", ".well-known/vpass-keys.json"): (GOOD,) * len(CALLERS),
+    ("get", "api/public/v1/attestation-challenges"): (GOOD,) * len(CALLERS),
     ("get", ".well-known/vpass-status/<int:number>"): (OWN_ID_ONLY,) * len(CALLERS),
     # Residents
     ("get", _R + "me"): resident(GOOD, GOOD),
@@ -117,6 +118,9 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("post", _R + "delegations/<uuid:delegation_id>/refusal"): resident(LOW, NO_KEY),
     ("post", _R + "delegations/<uuid:delegation_id>/revocation"): resident(LOW, NO_KEY),
     ("get", _R + "delegations/<uuid:delegation_id>/uses"): resident(LOW, OWN_ID_ONLY),
+    ("post", _R + "face-checks"): resident(LOW, NO_KEY),
+    ("post", _R + "face-checks/<uuid:check_id>/result"): resident(LOW, NO_KEY),
+    ("post", _R + "counter-numbers"): resident(NO_KEY, NO_KEY),
     ("post", _R + "identity-proofs"): resident(NO_KEY, NO_KEY),
     ("delete", _R + "tokens/own"): resident((204, None), (204, None)),
     ("get", _R + "devices"): resident(GOOD, GOOD),
@@ -172,6 +176,11 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("post", _C + "tickets/<uuid:ticket_id>/finish"): staff(NO_KEY, NO_KEY),
     ("post", _C + "tickets/<uuid:ticket_id>/miss"): staff(NO_KEY, NO_KEY),
     ("post", _C + "scans"): staff(NO_KEY, NO_KEY),
+    ("get", _C + "scans/<uuid:scan_id>/photo"): staff(OWN_ID_ONLY, OWN_ID_ONLY),
+    ("post", _C + "level-raises"): staff(ROLE, ROLE),
+    ("post", _C + "enrolments"): staff(ROLE, ROLE),
+    ("get", _C + "register-reviews"): staff(ROLE, ROLE),
+    ("post", _C + "register-reviews/<uuid:change_id>/decision"): staff(ROLE, ROLE),
     ("post", _C + "codes"): staff(ROLE, ROLE),
     ("post", _C + "lost-phones"): staff(ROLE, ROLE),
     ("post", _C + "found-phones"): staff(ROLE, ROLE),
@@ -197,6 +206,7 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("get", _O + "dead-letters"): staff(ROLE, ROLE, GOOD),
     ("post", _O + "dead-letters/<int:delivery_id>/redelivery"): staff(ROLE, ROLE, NO_KEY),
     # Machines
+    ("post", "api/register/v1/changes"): machine(),
     ("post", _T + "scans"): machine(terminal=NO_KEY),
     ("get", _T + "scanner-bundle"): machine(terminal=GOOD),
     ("post", _D + "case-share-openings"): machine(department=NO_KEY),

@@ -67,6 +67,7 @@ def test_disclose__every_attribute__its_exact_value():
         "over_18": True,
         "over_65": False,
         "phone": "13900000001",
+        "photo": True,
     }
     woman = disclosure.disclose(
         resident=born("19600101", sequence="992"), attributes=["sex", "over_65"], at=AT

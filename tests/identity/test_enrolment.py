@@ -263,6 +263,23 @@ def test_confirm__number_of_a_closed_account__free_again(newcomer: city.Phone):
     assert Resident.objects.exclude(state="closed").count() == 1
 
 
+def test_purge__lapsed_and_old__ended_and_forgotten():
+    phone = city.Phone()
+    started = start(phone)
+    confirm(city_phone := city.Phone(), start(city_phone, "13900000002"))
+
+    enrolment.purge(at=AT + timedelta(minutes=4))
+    assert Enrolment.objects.filter(state="phone_given").count() == 1
+    enrolment.purge(at=AT + timedelta(minutes=5))
+
+    assert Enrolment.objects.get(id=started.id).state == "expired"
+    with pytest.raises(enrolment.EnrolmentOver):
+        confirm(phone, started)
+    enrolment.purge(at=AT + timedelta(days=31))
+    assert Enrolment.objects.count() == 0
+    assert Resident.objects.count() == 1
+
+
 # Proving
 
 

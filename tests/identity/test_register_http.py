@@ -18,6 +18,7 @@ from vpass.common import clock, http_exchange
 from vpass.common.errors import DomainError
 from vpass.common.outgoing import Peer
 from vpass.sandbox import population
+from vpass.sandbox.portraits import portrait
 
 PEOPLE = population.people()
 SOMEBODY = PEOPLE[0]
@@ -304,3 +305,26 @@ def test_further_questions__register_fails__honest_error(
         question()
 
     assert (caught.value.code, caught.value.status) == expected
+
+
+# Photos
+
+
+def test_photo__living_person__the_portrait_and_nothing_for_anybody_else(sandbox: OutsideWorld):
+    def photo(person: population.Person, **changes: str) -> bytes | None:
+        asked = {"real_name": person.real_name, "id_number": person.id_number, **changes}
+        return population_register().photo(**asked, at=clock.now())
+
+    assert photo(SOMEBODY) == portrait(SOMEBODY.census_id)
+    assert photo(PEOPLE[population.DECEASED]) is None
+    assert photo(SOMEBODY, real_name="无此人") is None
+
+
+@pytest.mark.parametrize("variant", ["wrong_shape", "extra_member", "wrong_id"])
+def test_photo__answer_of_another_shape__not_believed(sandbox: OutsideWorld, variant: str):
+    sandbox.breaks("register", "nonsense", variant=variant)
+
+    with pytest.raises(RegisterAnswerInvalid):
+        population_register().photo(
+            real_name=SOMEBODY.real_name, id_number=SOMEBODY.id_number, at=clock.now()
+        )

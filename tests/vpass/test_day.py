@@ -46,6 +46,10 @@ LOGINS = {
             "login": {"username": "o", "password": "p", "totp_secret": "AAAA"},
             "desk_enrolment_code": "7" * 16,
         },
+        "registrar": {
+            "clerk": {"username": "g", "password": "p", "totp_secret": "AAAA"},
+            "desk_enrolment_code": "8" * 16,
+        },
         "hotline": {
             "clerk": {"username": "h", "password": "p", "totp_secret": "AAAA"},
             "desk_enrolment_code": "6" * 16,

@@ -205,3 +205,46 @@ def test_load__site_gives_malformed_iot_sources__refuses(tmp_path: Path, text: s
         secrets.load(environ, tmp_path)
 
     assert text not in str(caught.value)
+
+
+def test_load__first_start__face_checks_and_phones_have_keys_of_the_sandbox(tmp_path: Path) -> None:
+    found, again = secrets.load({}, tmp_path), secrets.load({}, tmp_path)
+
+    for name, site in (
+        ("liveness_public_key_pem", "liveness"),
+        ("attestation_roots", "phone_maker"),
+    ):
+        private = signing.load_private((tmp_path / f"sandbox/{site}_private.pem").read_text())
+        assert getattr(found, name) == signing.public_pem(private.public_key())
+    assert len(found.liveness_subject_key) >= 32
+    assert found == again
+
+
+def test_load__site_without_face_checks__none(tmp_path: Path) -> None:
+    key = signing.public_pem(signing.generate_ed25519().public_key())
+    environ = {
+        **SITE,
+        **secrets.fresh_environment(),
+        "REGISTER_URL": "https://register.example",
+        "REGISTER_PUBLIC_KEY": key,
+        "BANK_URL": "https://bank.example",
+        "BANK_PUBLIC_KEY": key,
+    }
+
+    found = secrets.load(environ, tmp_path)
+
+    assert (found.liveness_public_key_pem, found.attestation_roots) == ("", "")
+    root = signing.public_pem(signing.generate_p256().public_key())
+    roots = {"ATTESTATION_ROOTS": (root * 2).replace("\n", "\\n")}
+    assert secrets.load(environ | roots, tmp_path).attestation_roots == root * 2
+    for name, value in (
+        ("LIVENESS_PUBLIC_KEY", key),
+        ("LIVENESS_PUBLIC_KEY", "nonsense"),
+        ("LIVENESS_PUBLIC_KEY", root + root),
+        ("ATTESTATION_ROOTS", key),
+        ("ATTESTATION_ROOTS", root + "and more"),
+        ("ATTESTATION_ROOTS", root + key),
+        ("LIVENESS_SUBJECT_KEY", "short"),
+    ):
+        with pytest.raises(secrets.SecretsMissing, match=f"Malformed: {name}"):
+            secrets.load(environ | {name: value}, tmp_path)

@@ -23,6 +23,7 @@ class Audience(StrEnum):
     MERCHANT = "merchant"
     BANK = "bank"
     ISSUER = "issuer"
+    REGISTER = "register"
     FINANCE = "finance"
     PLATFORM = "platform"
     OPERATIONS = "operations"
@@ -77,6 +78,9 @@ ADMISSIONS: dict[Audience, Admission] = {
     ),
     Audience.ISSUER: Admission(
         credential="machine", kinds=frozenset({"issuer"}), who="An issuer of cards."
+    ),
+    Audience.REGISTER: Admission(
+        credential="machine", kinds=frozenset({"register"}), who="The population register."
     ),
     Audience.PLATFORM: Admission(
         credential="own", kinds=frozenset({"platform"}), who="An IoT platform, by its own secret."

@@ -134,6 +134,36 @@ class Outside:
         finally:
             self._ask("DELETE", "/faults")
 
+    # Who proves people
+
+    def vouch(self, public_key: dict[str, str], *, challenge: str) -> list[str]:
+        """The chain by which a phone's maker vouches for a key in its chip, the leaf first."""
+        order = {"public_key": public_key, "challenge": challenge}
+        chain: list[str] = self._ask("POST", "/phone-maker/v1/attestations", json=order)["chain"]
+        return chain
+
+    def look_at_face(self, asked: dict[str, str]) -> str:
+        """What the checking service signs of the person before the camera."""
+        return str(self._ask("POST", "/liveness/v1/checks", json=asked)["result"])
+
+    def next_face(self, mode: str) -> None:
+        """Who or what stands before the camera next."""
+        self._ask("POST", "/liveness/control/next", json={"mode": mode})
+
+    def change_name(
+        self, id_number: str, *, new_name: str, copies: int = 1
+    ) -> list[dict[str, Any]]:
+        """Has the register enter a new name and tell it, so often; how it was answered."""
+        order = {
+            "id_number": id_number,
+            "kind": "name_changed",
+            "new_name": new_name,
+            "copies": copies,
+        }
+        found = self._ask("POST", "/register/control/changes", json=order)
+        answers: list[dict[str, Any]] = found["answers"]
+        return answers
+
     # The IoT platform
 
     def report(

@@ -13,6 +13,7 @@ from vpass.day.booking_actors import Appointments, Receptionist
 from vpass.day.card_actors import Bus, CardWallet
 from vpass.day.disclosure_actors import Department, PrivacyOfficer, Sharing
 from vpass.day.iot_actors import Driver, Parking
+from vpass.day.level_actors import ChipPhone, Levels
 from vpass.day.memory import Memory
 from vpass.day.outside import Outside, Person
 from vpass.day.payment_actors import FinanceOfficer, Till, Wallet
@@ -100,6 +101,7 @@ class Day:
     hotline_enrolment_code: str  # empty: enrolled on an earlier day
     terminal_id: str
     disclosure: Disclosure
+    levels: Levels
     resident: Person | None = None
     place: int = 0  # the resident's, in the crowd
     neighbour: Person | None = None
@@ -207,6 +209,15 @@ def prepare(
             desk_enrolment_code=days_own["privacy"]["desk_enrolment_code"],
             department=Department.of(transport, logins["departments"][0]),
             other_department=Department.of(transport, logins["departments"][1]),
+        ),
+        levels=Levels(
+            phone=ChipPhone(transport),
+            registrar=Clerk(transport, memory.key("registrar"), **days_own["registrar"]["clerk"]),
+            desk_enrolment_code=(
+                ""
+                if "registrar" in memory.enrolled
+                else days_own["registrar"]["desk_enrolment_code"]
+            ),
         ),
     )
 

@@ -7,6 +7,7 @@ from vpass.day import (
     closing_steps,
     disclosure_steps,
     iot_steps,
+    level_steps,
     payment_steps,
     settlement_steps,
     status_steps,
@@ -25,4 +26,5 @@ STEPS = [
     *closing_steps.STEPS,
     *disclosure_steps.STEPS,
     *status_steps.STEPS,
+    *level_steps.STEPS,
 ]

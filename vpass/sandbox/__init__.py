@@ -6,13 +6,15 @@ signs with an independent library, so that a misreading on one side cannot hide 
 
 Environment: `VPASS_SANDBOX_DIR` (required) holds `register_private.pem`, `bank_private.pem`,
 `issuers_private.pem` and `vpass_public.pem`, and gets the bank's books, `bank.sqlite3`; `VPASS_SANDBOX_PORT` (default 0: any
-free one); `VPASS_URL`, where the bank sends its notices (without it they wait);
+free one); `VPASS_URL`, where the bank sends its notices (without it they wait) and the register its
+events; `liveness_private.pem`, `liveness_subject_key.txt` and `phone_maker_private.pem`, if they are
+there, are the keys of the face checking service and of the maker of phones;
 `VPASS_SANDBOX_CALLER_KEY_ID` (default `vpass-1`), `VPASS_SANDBOX_REGISTER_KEY_ID` (default
 `register-1`), `VPASS_SANDBOX_BANK_KEY_ID` (default `bank-1`),
 `VPASS_SANDBOX_ISSUERS_KEY_ID` (default `issuers-1`); `VPASS_SANDBOX_BANK_BOOKS_AFTER_S`
 (default 2: seconds from the acceptance of a payout or debit to its booking).
 When it is ready it prints one JSON line and writes the same to `<dir>/sandbox.json`:
-`{"url", "port", "pid", "register_url", "sms_url", "bank_url", "issuers_url"}`. SIGTERM and SIGINT end it.
+`{"url", "port", "pid", "register_url", "sms_url", "bank_url", "issuers_url", "liveness_url"}`. SIGTERM and SIGINT end it.
 
 Faults, from the same machine only: `POST /faults` with a JSON object of `site` ("register", "sms",
 "bank", "issuers"; "bank_notices" with the modes of docs/bank-protocol.md), `mode`, and optionally `count` (requests spoiled, default 1), `seconds` (0 to 60) and `variant`;

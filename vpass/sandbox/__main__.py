@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from vpass.sandbox.proving import ProvingKeys
 from vpass.sandbox.server import HOST, Sandbox
 
 
@@ -28,6 +29,9 @@ async def run(*, folder: Path, port: int, environ: Mapping[str, str]) -> None:
         bank_books_after_s=float(environ.get("VPASS_SANDBOX_BANK_BOOKS_AFTER_S", "2")),
         vpass_url=environ.get("VPASS_URL", "").rstrip("/"),
         iot_secret=_text_in(folder / "iot_secret.txt"),
+        proving_keys=ProvingKeys.read(
+            folder, liveness_key_id=environ.get("VPASS_SANDBOX_LIVENESS_KEY_ID", "liveness-1")
+        ),
     )
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -52,6 +56,7 @@ async def run(*, folder: Path, port: int, environ: Mapping[str, str]) -> None:
                 "sms_url": f"{url}/sms",
                 "bank_url": f"{url}/bank",
                 "issuers_url": f"{url}/issuers",
+                "liveness_url": f"{url}/liveness",
             }
         )
         unfinished = note.with_suffix(".json.new")

@@ -1,5 +1,6 @@
 """The population register of docs/register-protocol.md, with invented people."""
 
+import base64
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -7,6 +8,7 @@ from typing import Any
 
 from vpass.sandbox import population
 from vpass.sandbox.population import Person
+from vpass.sandbox.portraits import portrait
 from vpass.sandbox.sites import Answer, Journal, Site, refusal
 
 _UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
@@ -18,11 +20,12 @@ class Register(Site):
     """Says whether a name and an ID number belong to one living person."""
 
     name = "register"
-    routes = ("/v1/matches", "/v1/relations", "/v1/representatives")
+    routes = ("/v1/matches", "/v1/relations", "/v1/representatives", "/v1/photos")
     signs_answers = True
 
     def __init__(self) -> None:
         self._people = {person.id_number: person for person in population.people()}
+        self._is_grown = False
         self._journal = Journal()
         self._refused = 0
 
@@ -38,6 +41,7 @@ class Register(Site):
             "/v1/matches": self._match,
             "/v1/relations": self._relation,
             "/v1/representatives": self._representative,
+            "/v1/photos": self._photo,
         }[route]
         answer = Answer(200, {"request_id": request_id} | look_up(members))
         self._journal.write(request_id, members, answer)
@@ -76,6 +80,26 @@ class Register(Site):
             },
         }
 
+    def find(self, id_number: str) -> Person | None:
+        """The person of an ID number, living or not."""
+        self._grow(id_number)
+        return self._people.get(id_number)
+
+    def find_by(self, is_meant: Callable[[Person], bool]) -> Person | None:
+        """The first person of whom this is true."""
+        for grown in (False, True):
+            if grown:
+                self._grow("")
+            found = next((each for each in self._people.values() if is_meant(each)), None)
+            if found is not None:
+                return found
+        return None
+
+    def enter(self, former: Person, changed: Person) -> None:
+        """Puts a person's changed entry in the place of the former one."""
+        self._people.pop(former.id_number, None)
+        self._people[changed.id_number] = changed
+
     def some_family(self, *, place: int) -> dict[str, Any]:
         """The child and the firm of somebody of the crowd; raises ValueError for no such place."""
         if not 0 <= place < population.CROWD_SIZE:
@@ -109,11 +133,25 @@ class Register(Site):
             "enterprise_name": firm.name,
         }
 
+    def _photo(self, members: Mapping[str, Any]) -> dict[str, Any]:
+        person = self._living(members)
+        if person is None:
+            return {"found": False}
+        photo = base64.b64encode(portrait(person.census_id)).decode()
+        return {"found": True, "photo": photo}
+
+    def _grow(self, id_number: str) -> None:
+        """The crowd comes in when somebody asks for one of it."""
+        if id_number in self._people or self._is_grown:
+            return
+        self._is_grown = True
+        known = {person.census_id for person in self._people.values()}
+        for person in population.crowd():
+            if person.census_id not in known:
+                self._people[person.id_number] = person
+
     def _living(self, members: Mapping[str, Any]) -> Person | None:
-        is_grown = len(self._people) == population.CROWD_SIZE
-        if members["id_number"] not in self._people and not is_grown:
-            self._people = {person.id_number: person for person in population.crowd()}
-        person = self._people.get(members["id_number"])
+        person = self.find(members["id_number"])
         if person is None or person.real_name != members["real_name"] or not person.is_living:
             return None
         return person
@@ -126,6 +164,7 @@ _MEMBERS = {
         "relation", "real_name", "id_number", "other_real_name", "other_id_number",
     },
     "/v1/representatives": {"real_name", "id_number", "credit_code"},
+    "/v1/photos": {"real_name", "id_number"},
 }  # fmt: skip
 _FORMS: dict[str, Callable[[str], bool]] = {
     "request_id": lambda value: _UUID4.fullmatch(value) is not None,

@@ -1,7 +1,6 @@
 """Serves the sandbox: checks, lets a site answer, signs, and spoils what the switch says."""
 
 import asyncio
-import ipaddress
 import os
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -14,16 +13,18 @@ from vpass.sandbox import faults
 from vpass.sandbox.bank import Bank
 from vpass.sandbox.bank_books import Books
 from vpass.sandbox.bank_courier import Courier
+from vpass.sandbox.controls import HOST as HOST
+from vpass.sandbox.controls import JSON
+from vpass.sandbox.controls import json_answer as _json
+from vpass.sandbox.controls import only_from_here as _only_from_here
 from vpass.sandbox.faults import Fault, Switch, json_bytes
 from vpass.sandbox.iot_platform import IotPlatform
 from vpass.sandbox.issuers import Issuers
+from vpass.sandbox.proving import Proving, ProvingKeys
 from vpass.sandbox.register import Register
 from vpass.sandbox.signatures import Question, SignatureRefused, Signatures
 from vpass.sandbox.sites import MAX_BODY_BYTES, Answer, Site, read_object, refusal
 from vpass.sandbox.sms import Sms
-
-HOST = "127.0.0.1"
-JSON = {"Content-Type": "application/json"}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -197,6 +198,7 @@ class Sandbox:
         bank_books_after_s: float,
         vpass_url: str,
         iot_secret: str = "",
+        proving_keys: ProvingKeys | None = None,
     ) -> None:
         self.switch = Switch(
             sites=frozenset({"register", "sms", "bank", "bank_notices", "issuers"}),
@@ -229,6 +231,12 @@ class Sandbox:
         )
         self.issuers = Issuers()
         self.iot = IotPlatform(vpass_url=vpass_url, secret=iot_secret)
+        self.proving = Proving(
+            proving_keys or ProvingKeys(),
+            register=self.register,
+            signatures=of_register,
+            vpass_url=vpass_url,
+        )
         sites: tuple[tuple[Site, Signatures], ...] = (
             (self.register, of_register),
             (self.sms, of_sms),
@@ -256,6 +264,7 @@ class Sandbox:
         app.router.add_get("/issuers/demo-cards/{place:[0-9]{1,5}}", self._demo_cards)
         app.router.add_get("/issuers/journal", self._issuers_journal)
         app.router.add_post("/iot/control/{what}", self._iot_control)
+        self.proving.add_to(app)
         app.cleanup_ctx.append(self._bank_at_work)
         app.router.add_get("/faults", self._faults)
         app.router.add_post("/faults", self._add_fault)
@@ -366,20 +375,6 @@ def _die_with(work: asyncio.Task[None]) -> None:
     if not work.cancelled() and (error := work.exception()) is not None:
         traceback.print_exception(error)
         os._exit(1)
-
-
-def _json(value: Any, *, status: int = 200) -> web.Response:
-    return web.Response(status=status, body=json_bytes(value), headers=JSON)
-
-
-def _only_from_here(request: web.Request) -> None:
-    try:
-        is_local = ipaddress.ip_address(request.remote or "").is_loopback
-    except ValueError:
-        is_local = False
-    # The Host check keeps out pages whose name was pointed at this machine.
-    if not is_local or request.host.rpartition(":")[0] not in (HOST, "localhost"):
-        raise web.HTTPForbidden
 
 
 @web.middleware

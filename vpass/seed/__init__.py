@@ -6,7 +6,7 @@ from pathlib import Path
 
 from django.db import transaction
 
-from identity import keys, status_list
+from identity import counter_checks, keys, status_list
 from identity.models import Desk, MachineKey, Organisation, Terminal
 from payments.settlement import windows
 from vpass.common.signing import ed25519_public_bytes, generate_ed25519, private_pem
@@ -16,6 +16,7 @@ from vpass.seed.booking import open_appointments
 from vpass.seed.disclosure import hire_privacy_officer, open_departments, refine_hall
 from vpass.seed.hotline import open_hotline
 from vpass.seed.iot import open_parking
+from vpass.seed.levels import hire_registrar, open_register
 from vpass.seed.money import hire_accountants, open_bank, open_shop
 from vpass.seed.operations import hire_operator
 from vpass.seed.people import desk_code_of, hire, open_organisation, terminal_code_of
@@ -68,9 +69,10 @@ def fill_city(*, state_dir: Path, at: datetime) -> None:
         bank = open_bank(city)
         tills = open_shop(city, bank=bank)
         open_parking(city, bank=bank, at=at)
+        open_register(city)
         appointments = open_appointments(hall, at=at)
         logins = {
-            "clerk": hire(hall, "clerk"),
+            "clerk": hire(hall, "clerk", roles=[counter_checks.ROLE]),
             "desk_enrolment_code": desk_code_of(desks[0], at=at),
             "till_enrolment_code": terminal_code_of(tills[0], at=at),
             "finance": hire_accountants(office, "finance", rooms=(1, 2), at=at),
@@ -85,6 +87,7 @@ def fill_city(*, state_dir: Path, at: datetime) -> None:
                 "finance": hire_accountants(office, "day-finance", rooms=(3, 4), at=at),
                 "check_in": appointments["day"],
                 "hotline": open_hotline(city, at=at),
+                "registrar": hire_registrar(hall, at=at),
                 "privacy": hire_privacy_officer(hall, "day-privacy", room=2, at=at),
             },
             "terminal": {

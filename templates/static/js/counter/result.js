@@ -38,6 +38,7 @@ export function makeResult({ onRetry, onChange }) {
       rows.push([t("result.at"), moment(answer.redeemed_at), "redeemed_at"]);
       return [
         make("h2", {}, t("result.accepted")),
+        state.photo ? make("img", { class: "photo", src: state.photo, alt: t("photo.of_register") }) : "",
         make(
           "dl",
           { class: "facts" },
@@ -95,6 +96,12 @@ export function makeResult({ onRetry, onChange }) {
       if (state.outcome !== "accepted") return;
       const answer = { ...state.answer, fields: { ...state.answer.fields, ...fields } };
       show({ ...state, answer, note: t("counter.consented") });
+    },
+    /** Shows the register's photo beside the fields; it goes with them. */
+    photo(scan, source) {
+      if (state.outcome !== "accepted" || state.answer.scan !== scan) return;
+      state = source ? { ...state, photo: source } : { ...state, note: t("photo.missing") };
+      draw();
     },
     /** Says below an accepted scan how asking for more goes. */
     say(key, problem) {

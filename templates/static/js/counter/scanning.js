@@ -6,6 +6,7 @@ import { inLanguage, listed, onLanguage, t } from "../common/language.js";
 import { readPicture } from "../scanning/pictures.js";
 import { makeScanner } from "../scanning/scanner.js";
 import { makeAsking } from "./asking.js";
+import { makeRaising } from "./raising.js";
 import { makeResult } from "./result.js";
 
 const TRIES = 3;
@@ -23,8 +24,14 @@ export function makeScanning({ desk, onRefused }) {
   let last = null;
   let isBusy = false;
 
-  const result = makeResult({ onRetry: () => last && send(last), onChange: () => asking.offer(null) });
+  const result = makeResult({ onRetry: () => last && send(last), onChange: forget });
   const asking = makeAsking({ desk, onReleased: result.add, onWords: result.say });
+  const raising = makeRaising({ desk, onWords: result.say });
+
+  function forget() {
+    asking.offer(null);
+    raising.offer(null);
+  }
 
   function drawPurposes() {
     const chosen = purpose.value;
@@ -59,6 +66,8 @@ export function makeScanning({ desk, onRefused }) {
           const options = { body: scan.body, idempotencyKey: scan.key };
           const answer = await desk.call("POST", "/scans", options);
           result.accepted(answer);
+          showPhoto(answer);
+          raising.offer(answer, scan.body);
           // Who acts for another cannot consent for them.
           const item = purposes.find(({ code }) => code === scan.body.purpose);
           if (!answer.acting) asking.offer(answer.scan, item?.may_ask);
@@ -77,6 +86,18 @@ export function makeScanning({ desk, onRefused }) {
       isBusy = false;
       ready();
       if (caseNumber.getAttribute("aria-invalid")) caseNumber.focus();
+    }
+  }
+
+  /** Fetches the register's photo of an accepted scan, where this purpose entitles to it. */
+  async function showPhoto({ scan, fields }) {
+    if (!fields.photo) return;
+    try {
+      const { media_type: type, photo } = await desk.call("GET", `/scans/${scan}/photo`);
+      result.photo(scan, `data:${type};base64,${photo}`);
+    } catch (error) {
+      if (!error.code) throw error;
+      result.photo(scan, null);
     }
   }
 
@@ -159,6 +180,7 @@ export function makeScanning({ desk, onRefused }) {
   return {
     start(session) {
       purposes = session.purposes;
+      raising.start(session);
       drawPurposes();
       result.clear();
       field.focus();

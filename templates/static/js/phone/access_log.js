@@ -10,10 +10,14 @@ import {
   shownView,
   showProblem,
 } from "../common/dom.js";
-import { inLanguage, listed, moment, onLanguage, t } from "../common/language.js";
+import { hasString, inLanguage, listed, moment, onLanguage, t } from "../common/language.js";
 import { disputePart } from "./dispute.js";
 
-const purposeText = (line) => inLanguage(line.purpose) || line.purpose?.code || "";
+/** What one's own phone did has no words of an organisation. */
+function purposeText(line) {
+  const own = `purpose.${line.purpose?.code}`;
+  return inLanguage(line.purpose) || (hasString(own) ? t(own) : line.purpose?.code) || "";
+}
 
 function badge(line) {
   return make("span", { class: `badge ${line.outcome}` }, t(`log.${line.outcome}`));

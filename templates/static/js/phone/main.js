@@ -9,6 +9,7 @@ import { makeAsking } from "./asking.js";
 import { makeConfirming } from "./confirming.js";
 import { makeEnrolment } from "./enrolment.js";
 import { makeMoney } from "./money.js";
+import { makeRaising } from "./raising.js";
 import { openSession } from "./session.js";
 import { makeSharing } from "./sharing.js";
 import { makeVisits } from "./visits.js";
@@ -43,6 +44,7 @@ async function start() {
   const asking = makeAsking({ session, onDecided: (words) => wallet.announce(words) });
   const sharing = makeSharing({ session });
   const acting = makeActing({ session, onShow });
+  const raising = makeRaising({ session, onLevel });
   let wallet = null;
   const enrolment = makeEnrolment({ session, store, onDone: enter });
 
@@ -62,6 +64,17 @@ async function start() {
     location.hash = "#code";
   }
 
+  async function onLevel(level) {
+    await store.put("level", level);
+    if (!wallet) await enter(level);
+    else wallet.learnMe().then(drawMe);
+  }
+
+  function drawMe() {
+    drawFacts(wallet.me());
+    raising.show(wallet.me().level);
+  }
+
   async function enter(level) {
     if (level < IDENTITY_LEVEL) {
       enrolment.askIdentity();
@@ -73,7 +86,7 @@ async function start() {
     find("#tabs").hidden = false;
     // Asks the browser not to clear the key away when the disk runs full.
     navigator.storage?.persist?.();
-    wallet.learnMe().then(() => drawFacts(wallet.me()));
+    wallet.learnMe().then(drawMe);
     go({ focus: true });
   }
 
@@ -88,7 +101,7 @@ async function start() {
     }
     showView((id && DETAILS[tab]) || tab, { focus });
     if (tab === "code") wallet.show();
-    else if (tab === "me") drawFacts(wallet.me());
+    else if (tab === "me") drawMe();
     else if (tab === "sharing") sharing.show();
     else if (tab === "acting") acting.show();
     else if (tab === "money") {
@@ -106,7 +119,7 @@ async function start() {
   }
 
   window.addEventListener("hashchange", () => go({ focus: true }));
-  onLanguage(() => wallet && drawFacts(wallet.me()));
+  onLanguage(() => wallet && drawMe());
   find("#enrol-again").addEventListener("click", startOver);
   find("#reset-yes").addEventListener("click", startOver);
   find("#reset").addEventListener("click", () => {

@@ -1,0 +1,251 @@
+"""Raises people to level 3 at a counter, where a clerk sees person, photo and document together.
+
+Either the person shows a code of level 2, which the clerk scans for this purpose, or says a number
+that their phone shows; that number also helps those whom the register did not match from home.
+"""
+
+import secrets
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from identity import access_log, disclosure, level_checks
+from identity.hotline import LOOK_UPS
+from identity.models import AccessLine, InPersonCheck, LevelCheck, Resident
+from identity.real_names import (
+    IdentityNotMatched,
+    give_identity,
+    judge_form,
+    reach_level,
+)
+from identity.register import PopulationRegister
+from vpass.common import audit, idempotency, limits
+from vpass.common.callers import Caller, required
+from vpass.common.errors import DomainError, NotFound
+from vpass.common.idempotency import IdempotencyKey, once
+from vpass.common.sealed_fields import lookup_hash
+
+PURPOSE = "identity-check"
+SCENE = "id"
+ROLE = "registrar"
+SAY_WITHIN = timedelta(minutes=10)
+NUMBER_DIGITS = 8
+NUMBERS_PER_DAY = limits.Limit("counter_number.day", maximum=20, per=timedelta(days=1))
+
+
+class CounterNumberWrong(DomainError):
+    """Phone and number do not belong together, or the number has lapsed."""
+
+    code = "counter_number.wrong"
+    status = 422
+    title_zh = "手机号码与窗口核验码不符，或核验码已失效"
+
+
+class ScanSpent(DomainError):
+    """This scan has raised somebody's level already."""
+
+    code = "level.scan_spent"
+    status = 409
+    title_zh = "该次扫码已用于核验"
+
+
+@dataclass(frozen=True)
+class CounterNumber:
+    """What the person says at the counter: eight digits, good for ten minutes and once."""
+
+    number: str
+    expires_at: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What the clerk has seen and compared, and for which case."""
+
+    document_kind: str
+    case_number: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What the person has said and the document shows."""
+
+    phone: str
+    number: str
+    real_name: str
+    id_number: str
+
+
+def begin(*, caller: Caller, idempotency_key: IdempotencyKey, at: datetime) -> CounterNumber:
+    """Make a number for the caller's phone to show; an earlier one ends.
+
+    Raises limits.LimitReached (twenty a day), level_checks.LevelReached, AccountSuspended,
+    DeviceNotActive.
+    """
+    if (answer := idempotency.find_answer(idempotency_key)) is not None:
+        return CounterNumber(**answer)
+    limits.spend(NUMBERS_PER_DAY, caller.scope, at=at)
+    with once(idempotency_key, at=at) as claim:
+        if claim.answer is None:
+            number = f"{secrets.randbelow(10**NUMBER_DIGITS):0{NUMBER_DIGITS}d}"
+            check = level_checks.begin(
+                caller=caller, kind=LevelCheck.Kind.COUNTER, secret=number, at=at
+            )
+            claim.answer = {"number": number, "expires_at": check.expires_at.isoformat()}
+        return CounterNumber(**claim.answer)
+
+
+def raise_after_scan(
+    *, caller: Caller, scan_id: uuid.UUID, seen: Seen, idempotency_key: IdempotencyKey, at: datetime
+) -> dict[str, Any]:
+    """Raise the person of a scan to level 3 on this clerk's word.
+
+    The scan was this clerk's, at this desk, for PURPOSE, in the last ten minutes, of the person's
+    own code. Raises NotFound, ScanSpent, level_checks.LevelReached, AccountSuspended.
+    """
+    with once(idempotency_key, at=at) as claim:
+        if claim.answer is None:
+            line = AccessLine.objects.filter(
+                id=scan_id,
+                organisation_id=required(caller.organisation_id),
+                desk_id=required(caller.desk_id),
+                staff_id=required(caller.staff_id),
+                scene=SCENE,
+                purpose=PURPOSE,
+                outcome=AccessLine.Outcome.ACCEPTED,
+                delegation=None,
+                at__gt=at - SAY_WITHIN,
+            ).first()
+            if line is None:
+                raise NotFound
+            resident = level_checks.lock_resident(line.resident_id)
+            if resident.level >= 3:
+                raise level_checks.LevelReached
+            reach_level(resident, 3, at=at)
+            _write_down(resident, line=line, caller=caller, seen=seen, at=at)
+            claim.answer = _answer(resident, caller)
+        return claim.answer
+
+
+def enrol_at_counter(
+    *,
+    caller: Caller,
+    register: PopulationRegister,
+    told: Told,
+    seen: Seen,
+    idempotency_key: IdempotencyKey,
+    at: datetime,
+) -> dict[str, Any]:
+    """Give the account of a person at the counter its identity, and level 3.
+
+    The number proves that the phone is theirs, the register that the name is, the clerk that the
+    face is. An account which has an identity must have this one. Each try counts, whatever came of
+    it. Raises IdentityFormInvalid, limits.LimitReached, CounterNumberWrong, IdentityNotMatched,
+    IdentityTaken, IdentityChanging, level_checks.LevelReached, AccountSuspended, and the
+    register's own errors.
+    """
+    if (answer := idempotency.find_answer(idempotency_key)) is not None:
+        return answer
+    id_number = told.id_number.upper()
+    judge_form(real_name=told.real_name, id_number=id_number)
+    limits.spend(LOOK_UPS, caller.scope, at=at)
+    check_id = _find_check(told, caller=caller, at=at)
+    found = register.match(real_name=told.real_name, id_number=id_number, at=at)
+    if found is None:
+        raise IdentityNotMatched
+    with once(idempotency_key, at=at) as claim:
+        if claim.answer is None:
+            check = LevelCheck.objects.get(id=check_id)
+            resident = level_checks.lock_resident(check.resident_id)
+            check = LevelCheck.objects.select_for_update().get(id=check_id)
+            if not level_checks.is_open(check, at=at):
+                raise CounterNumberWrong
+            if resident.level >= 3:
+                raise level_checks.LevelReached
+            level_checks.end(check, "passed", actor=caller.scope, at=at)
+            if resident.level == 1:
+                give_identity(
+                    resident,
+                    real_name=told.real_name,
+                    id_number=id_number,
+                    census_id=found.census_id,
+                    level=3,
+                    at=at,
+                )
+            elif bytes(resident.census_hash or b"") != lookup_hash("census", found.census_id):
+                raise IdentityNotMatched
+            else:
+                reach_level(resident, 3, at=at)
+            line = access_log.write_line(
+                resident_id=resident.id,
+                caller=caller,
+                purpose=PURPOSE,
+                fields=["real_name", "id_number"],
+                case_number=seen.case_number,
+                at=at,
+            )
+            _write_down(resident, line=line, caller=caller, seen=seen, at=at)
+            claim.answer = _answer(resident, caller)
+        return claim.answer
+
+
+def _find_check(told: Told, *, caller: Caller, at: datetime) -> uuid.UUID:
+    """The open check of this phone with this number; a try is counted. Raises CounterNumberWrong.
+
+    Whether the phone, the number or both are wrong makes no difference.
+    """
+    with transaction.atomic():
+        check = (
+            LevelCheck.objects.select_for_update(of=("self",))
+            .filter(
+                resident__phone_hash=lookup_hash("phone", told.phone),
+                kind=LevelCheck.Kind.COUNTER,
+                state="asked",
+                expires_at__gt=at,
+            )
+            .exclude(resident__state="closed")
+            .first()
+        )
+        if check is None:
+            raise CounterNumberWrong
+        tries_left = level_checks.count_try(check)
+        is_right = level_checks.knows(check, told.number)
+        if not is_right and tries_left <= 0:
+            level_checks.end(check, "failed", actor=caller.scope, at=at)
+    if not is_right:
+        raise CounterNumberWrong
+    return check.id
+
+
+def _write_down(
+    resident: Resident, *, line: AccessLine, caller: Caller, seen: Seen, at: datetime
+) -> None:
+    try:
+        with transaction.atomic():
+            InPersonCheck.objects.create(
+                line=line,
+                resident=resident,
+                organisation_id=required(caller.organisation_id),
+                desk_id=required(caller.desk_id),
+                staff_id=required(caller.staff_id),
+                document_kind=seen.document_kind,
+                case_number=seen.case_number,
+                at=at,
+            )
+    except IntegrityError as error:
+        raise ScanSpent from error
+    audit.record(
+        actor=caller.scope,
+        action="level.raise",
+        subject=f"resident:{resident.id}",
+        detail={"document_kind": seen.document_kind, "case_number": seen.case_number},
+        at=at,
+    )
+
+
+def _answer(resident: Resident, caller: Caller) -> dict[str, Any]:
+    organisation_id = required(caller.organisation_id)
+    holder = disclosure.pseudonym(resident_id=resident.id, organisation_id=organisation_id)
+    return {"level": resident.level, "holder": holder}
