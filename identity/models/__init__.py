@@ -20,6 +20,7 @@ from identity.models.disclosure import (
 )
 from identity.models.people import (
     ATTRIBUTES,
+    SCENES,
     AccessLine,
     AccessToken,
     Desk,
@@ -38,17 +39,26 @@ from identity.models.people import (
     TerminalEnrolment,
     TokenFamily,
 )
+from identity.models.registration import (
+    Correction,
+    Deletion,
+    Invitation,
+    RegistrationProposal,
+)
 
 __all__ = [
     "ATTRIBUTES",
     "DELEGABLE_SCENES",
+    "SCENES",
     "SHARE_LIFE",
     "AccessLine",
     "AccessSeal",
     "AccessToken",
     "CaseShare",
     "Consent",
+    "Correction",
     "Delegation",
+    "Deletion",
     "Desk",
     "DeskEnrolment",
     "Device",
@@ -57,10 +67,12 @@ __all__ = [
     "Enterprise",
     "Entitlement",
     "Grant",
+    "Invitation",
     "MachineKey",
     "Organisation",
     "Redemption",
     "RefreshToken",
+    "RegistrationProposal",
     "Resident",
     "SigningKey",
     "Staff",
