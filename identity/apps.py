@@ -17,7 +17,9 @@ class IdentityConfig(AppConfig):
             enrolment,
             figures,
             grants,
+            machine_keys,
             organisations,
+            proposals,
             staff,
             status_list,
         )
@@ -37,3 +39,5 @@ class IdentityConfig(AppConfig):
         )
         contributions.register("purge_expired", "identity.tokens", devices.purge)
         contributions.register("purge_expired", "identity.grants", grants.purge)
+        contributions.register("purge_expired", "identity.machine_keys", machine_keys.retire_due)
+        contributions.register("purge_expired", "identity.proposals", proposals.expire_old)

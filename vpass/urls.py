@@ -8,6 +8,7 @@ from cards.api import terminal as buses
 from identity.api import (
     administration,
     asking,
+    corrections,
     counter,
     department,
     hotline,
@@ -16,6 +17,7 @@ from identity.api import (
     machine_keys,
     my_delegations,
     my_log,
+    my_record,
     my_sharing,
     public,
     registrations,
@@ -273,4 +275,25 @@ urlpatterns = [
     path(f"{_ISSUER}keys", machine_keys.IssuerKeys.as_view()),
     path(f"{_ISSUER}keys/rotation", machine_keys.IssuerKeyRotations.as_view()),
     path(f"{_MERCHANT}keys/rotation", machine_keys.MerchantKeyRotations.as_view()),
+    # Residents' own record
+    path(f"{_RESIDENT}exports", my_record.Exports.as_view()),
+    path(f"{_RESIDENT}corrections", my_record.Corrections.as_view()),
+    path(
+        f"{_RESIDENT}corrections/<uuid:correction_id>/withdrawal",
+        my_record.CorrectionWithdrawals.as_view(),
+    ),
+    path(f"{_RESIDENT}deletion-terms", my_record.OfDeletion.as_view()),
+    path(f"{_RESIDENT}deletions", my_record.Deletions.as_view()),
+    path(
+        f"{_RESIDENT}deletions/<uuid:deletion_id>/cancellation",
+        my_record.DeletionCancellations.as_view(),
+    ),
+    path(f"{_COUNTER}corrections", corrections.CorrectionsAsked.as_view()),
+    path(
+        f"{_COUNTER}corrections/<uuid:correction_id>/refusal",
+        corrections.CorrectionRefusals.as_view(),
+    ),
+    path(
+        f"{_COUNTER}corrections/<uuid:correction_id>/grant", corrections.CorrectionGrants.as_view()
+    ),
 ]

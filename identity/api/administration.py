@@ -75,6 +75,8 @@ class RegisteredStaff(StrictSerializer):
 
 class RegisteredRight(EntitlementDetail):
     organisation = serializers.UUIDField()
+    attributes = serializers.ListField(child=serializers.CharField())
+    may_ask = serializers.ListField(child=serializers.CharField())
 
 
 class ReasonGiven(StrictSerializer):
