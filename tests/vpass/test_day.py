@@ -46,6 +46,12 @@ LOGINS = {
             "login": {"username": "o", "password": "p", "totp_secret": "AAAA"},
             "desk_enrolment_code": "7" * 16,
         },
+        "administration": {
+            "staff": [
+                {"username": name, "password": "p", "totp_secret": "AAAA"} for name in ("d", "e")
+            ],
+            "desk_enrolment_codes": ["8" * 16, "9" * 16],
+        },
         "hotline": {
             "clerk": {"username": "h", "password": "p", "totp_secret": "AAAA"},
             "desk_enrolment_code": "6" * 16,

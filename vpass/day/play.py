@@ -9,6 +9,7 @@ from typing import Any
 
 from vpass.common import signing
 from vpass.day.actors import Clerk, Kiosk, Phone
+from vpass.day.administration_actors import Administration
 from vpass.day.booking_actors import Appointments, Receptionist
 from vpass.day.card_actors import Bus, CardWallet
 from vpass.day.disclosure_actors import Department, PrivacyOfficer, Sharing
@@ -100,6 +101,7 @@ class Day:
     hotline_enrolment_code: str  # empty: enrolled on an earlier day
     terminal_id: str
     disclosure: Disclosure
+    administration: Administration
     resident: Person | None = None
     place: int = 0  # the resident's, in the crowd
     neighbour: Person | None = None
@@ -208,6 +210,7 @@ def prepare(
             department=Department.of(transport, logins["departments"][0]),
             other_department=Department.of(transport, logins["departments"][1]),
         ),
+        administration=Administration.of(transport, memory, days_own["administration"]),
     )
 
 
