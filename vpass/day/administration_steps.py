@@ -7,7 +7,7 @@ from vpass.day.actors import Clerk, Phone, new_key
 from vpass.day.administration_actors import KeyedMachine
 from vpass.day.checks import same
 from vpass.day.play import Day, Step, adding_to
-from vpass.day.steps import enrol_phone, meet_register_again, signed_in
+from vpass.day.steps import enrol_phone, prove_identity, signed_in
 
 STEPS: list[Step] = []
 step = adding_to(STEPS)
@@ -69,9 +69,9 @@ def rotate_key(day: Day) -> str:
 
 
 @step("A correction is asked for, refused with a reason, and read",
-      needs=(sign_in_administrators, meet_register_again))  # fmt: skip
+      needs=(sign_in_administrators, prove_identity))  # fmt: skip
 def correct(day: Day) -> str:
-    phone = day.neighbours_phone
+    phone = day.phone
     body = {"field": "real_name", "note": "请核对姓名用字"}
     asked = phone.send("POST", "/corrections", body, idempotency_key=new_key()).expect(201)
     officer = day.administration.approver
