@@ -18,7 +18,9 @@ class IdentityConfig(AppConfig):
             figures,
             grants,
             level_checks,
+            machine_keys,
             organisations,
+            proposals,
             staff,
             status_list,
         )
@@ -40,3 +42,5 @@ class IdentityConfig(AppConfig):
         contributions.register("purge_expired", "identity.grants", grants.purge)
         contributions.register("purge_expired", "identity.enrolments", enrolment.purge)
         contributions.register("purge_expired", "identity.level_checks", level_checks.purge)
+        contributions.register("purge_expired", "identity.machine_keys", machine_keys.retire_due)
+        contributions.register("purge_expired", "identity.proposals", proposals.expire_old)

@@ -26,6 +26,7 @@ from identity.models import (
     Resident,
     StateChange,
 )
+from identity.organisations import is_open
 from identity.queries import find_rule, purpose_words
 from identity.residents import AccountSuspended
 from vpass.common import limits, outbox
@@ -221,9 +222,9 @@ def shares_of(*, caller: Caller) -> QuerySet[CaseShare]:
 
 def recipients() -> QuerySet[Entitlement]:
     """Return the matters for which departments take shares, each with what they may hold."""
-    return Entitlement.objects.filter(scene=SCENE, organisation__state="active").select_related(
-        "organisation"
-    )
+    return Entitlement.objects.filter(
+        is_open("organisation"), scene=SCENE, ended_at=None
+    ).select_related("organisation")
 
 
 def expire_old(*, at: datetime) -> int:

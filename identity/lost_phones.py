@@ -89,6 +89,16 @@ def end_others(*, device: Device, actor: str, at: datetime) -> None:
     status_list.refresh(resident_id=device.resident_id, at=at)
 
 
+def end_all(*, resident_id: uuid.UUID, actor: str, at: datetime) -> None:
+    """End every phone of a person, with grants and tokens, the resident's row locked."""
+    for device in Device.objects.filter(resident_id=resident_id).exclude(state="ended"):
+        _take_out(device, "ended", actor=actor, at=at)
+    Grant.objects.filter(resident_id=resident_id, ended_at=None, expires_at__gt=at).update(
+        ended_at=at
+    )
+    status_list.refresh(resident_id=resident_id, at=at)
+
+
 def _take_out(device: Device, state: str, *, actor: str, at: datetime) -> None:
     change_state(device, state, table=states.DEVICE, actor=actor, at=at)
     devices.end_tokens(device, at=at)

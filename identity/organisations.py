@@ -4,6 +4,7 @@ import secrets
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
+from django.db.models import BooleanField, F, Func, Q
 
 from identity import states
 from identity.history import change_state
@@ -17,6 +18,8 @@ from vpass.common.signing import VerificationKey
 CODE_LIFE = timedelta(days=7)
 # Without 0, 1, I and O, which a clerk would mistype.
 _CODE_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+
+_IS_OPEN = "organisation_is_open_v1"
 
 # What the machines of these organisations may call; all others are terminals. A bank or a bus
 # company that issues cards calls as their issuer with a machine of this scene.
@@ -63,7 +66,7 @@ class TerminalKeyTaken(DomainError):
 
 def issue_desk_code(*, desk: Desk, actor: str, at: datetime) -> str:
     """Return 16 letters and digits by which one browser may become this desk, within 7 days."""
-    text = _new_code()
+    text = new_code()
     with transaction.atomic():
         DeskEnrolment.objects.create(
             code_hash=key_proofs.token_hash(text), desk=desk, expires_at=at + CODE_LIFE
@@ -105,7 +108,7 @@ def enrol_desk(*, enrolment_code: str, proof: KeyProof, at: datetime) -> Desk:
 
 def issue_terminal_code(*, terminal: Terminal, actor: str, at: datetime) -> str:
     """Return 16 letters and digits by which a machine may enrol its key, within 7 days."""
-    text = _new_code()
+    text = new_code()
     with transaction.atomic():
         TerminalEnrolment.objects.create(
             code_hash=key_proofs.token_hash(text), terminal=terminal, expires_at=at + CODE_LIFE
@@ -123,8 +126,8 @@ def issue_terminal_code(*, terminal: Terminal, actor: str, at: datetime) -> str:
 def enrol_terminal(*, enrolment_code: str, kind: str, proof: KeyProof, at: datetime) -> Terminal:
     """Give a terminal the P-256 key that its machine has proven; the keys it had are retired.
 
-    The key's id is its thumbprint. `kind` is that of the organisation whose machines may enrol this
-    way. Raises TerminalCodeRefused, TerminalKeyTaken.
+    The key's id is its thumbprint. `kind` is that of the callers who may enrol this way: what the
+    machine will call as. Raises TerminalCodeRefused, TerminalKeyTaken.
     """
     with transaction.atomic():
         is_spent = TerminalEnrolment.objects.filter(
@@ -138,7 +141,7 @@ def enrol_terminal(*, enrolment_code: str, kind: str, proof: KeyProof, at: datet
             .select_for_update(of=("self",))
             .get(id=enrolment.terminal_id)
         )
-        if terminal.organisation.kind != kind:
+        if machine_kind(terminal) != kind:
             raise TerminalCodeRefused
         actor = f"key:{proof.thumbprint}"
         for former in MachineKey.objects.select_for_update().filter(
@@ -170,10 +173,11 @@ def find_machine_caller(key_id: str, at: datetime) -> KnownCaller | None:
     key = (
         MachineKey.objects.select_related("terminal__organisation")
         .filter(
+            Q(retires_at=None) | Q(retires_at__gt=at),
+            is_open("terminal__organisation"),
             id=key_id,
             state="active",
             terminal__state="active",
-            terminal__organisation__state="active",
         )
         .first()
     )
@@ -182,7 +186,7 @@ def find_machine_caller(key_id: str, at: datetime) -> KnownCaller | None:
     terminal = key.terminal
     return KnownCaller(
         caller=Caller(
-            kind=_machine_kind(terminal),
+            kind=machine_kind(terminal),
             id=terminal.id,
             key_id=key.id,
             organisation_id=terminal.organisation_id,
@@ -192,7 +196,13 @@ def find_machine_caller(key_id: str, at: datetime) -> KnownCaller | None:
     )
 
 
-def _machine_kind(terminal: Terminal) -> str:
+def is_open(organisation: str) -> Func:
+    """The condition that an organisation (a path of fields to it) and all above it are active."""
+    return Func(F(f"{organisation}_id"), function=_IS_OPEN, output_field=BooleanField())
+
+
+def machine_kind(terminal: Terminal) -> str:
+    """Return the kind of caller a machine is: terminal, merchant, bank, issuer or department."""
     kind = terminal.organisation.kind
     if terminal.scene == ISSUER_SCENE:
         return "issuer"
@@ -201,5 +211,6 @@ def _machine_kind(terminal: Terminal) -> str:
     return _MACHINE_KINDS.get(kind, "terminal")
 
 
-def _new_code() -> str:
+def new_code() -> str:
+    """Return 16 letters and digits that nobody mistypes or guesses."""
     return "".join(secrets.choice(_CODE_ALPHABET) for _ in range(16))

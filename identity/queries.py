@@ -45,7 +45,7 @@ _RULE = JSONObject(**{name: name for name in Rule.__dataclass_fields__})
 _RULE_SQL = f"""(
     SELECT to_jsonb(e) FROM (
         SELECT {", ".join(Rule.__dataclass_fields__)} FROM identity_entitlement
-        WHERE organisation_id = %s AND scene = %s AND purpose = %s
+        WHERE organisation_id = %s AND scene = %s AND purpose = %s AND ended_at IS NULL
     ) AS e
 )"""  # noqa: S608  the names of our own columns
 _DELEGATION_SQL = """(
@@ -168,7 +168,7 @@ def find_grant(
 def find_rule(organisation_id: uuid.UUID, *, scene: str | None, purpose: str) -> Rule | None:
     """Return what an organisation may see in a scene for a purpose; None for nothing at all."""
     entitled = Entitlement.objects.filter(
-        organisation_id=organisation_id, scene=scene, purpose=purpose
+        organisation_id=organisation_id, scene=scene, purpose=purpose, ended_at=None
     )
     found = entitled.values_list(_RULE, flat=True).first()
     return None if found is None else Rule(**found)

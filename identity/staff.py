@@ -3,19 +3,26 @@
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth import authenticate
 from django.db import transaction
+from django.db.models import F
 from django_otp import match_token
 
 from identity.models import Desk, Entitlement, StaffSession
+from identity.organisations import is_open
 from vpass.common import audit, key_proofs, limits
 from vpass.common.callers import Caller, KnownCaller, required
 from vpass.common.errors import DomainError, NotAuthenticated
 from vpass.common.signing import VerificationKey
 
 SIGN_INS = limits.Limit("staff.sign_in", maximum=10, per=timedelta(minutes=15))
+# By everybody together at one desk, so that nobody tries one password on all names there.
+SIGN_INS_AT_DESK = limits.Limit("staff.sign_in.desk", maximum=60, per=timedelta(minutes=15))
+# Between two good ones; then the account needs a new invitation (NIST SP 800-63B-4 allows 100).
+SIGN_INS_FAILED = limits.Limit("staff.sign_in.failed", maximum=100, per=timedelta(days=365))
 
 
 class SignInRefused(NotAuthenticated):
@@ -46,18 +53,15 @@ def sign_in(
 ) -> SignedIn:
     """Open a session of 30 minutes at the desk which proved the request.
 
-    Tries are counted before they are judged, ten in a quarter of an hour for each user name. Every
-    wrong part gives the same SignInRefused; a browser that is no desk gives DeskUnknown.
+    Tries are counted before they are judged: in a quarter of an hour ten for each user name and 60
+    at a desk, and a hundred without success. Every wrong part gives the same SignInRefused; a
+    browser that is no desk gives DeskUnknown.
     """
-    desk = (
-        Desk.objects.select_related("organisation")
-        .filter(key_thumbprint=desk_thumbprint, state="active", organisation__state="active")
-        .first()
-    )
-    if desk is None:
-        raise DeskUnknown
+    desk = desk_with_key(desk_thumbprint)
     # Behind the desk's own key, so that nobody outside can lock a clerk out.
+    limits.spend(SIGN_INS_AT_DESK, str(desk.id), at=at)
     limits.spend(SIGN_INS, username, at=at)
+    limits.spend(SIGN_INS_FAILED, username, at=at)
     user = authenticate(username=username, password=password)
     staff = getattr(user, "staff", None)
     with transaction.atomic():
@@ -89,8 +93,31 @@ def sign_in(
             )
     if is_refused:
         raise SignInRefused
-    limits.clear(SIGN_INS, username)
+    forget_failures(username)
     return SignedIn(token, session)
+
+
+def desk_with_key(thumbprint: str) -> Desk:
+    """Return the desk whose browser holds this key; raises DeskUnknown unless it is in service."""
+    desk = (
+        Desk.objects.select_related("organisation")
+        .filter(is_open("organisation"), key_thumbprint=thumbprint, state="active")
+        .first()
+    )
+    if desk is None:
+        raise DeskUnknown
+    return desk
+
+
+def forget_failures(username: str) -> None:
+    """Let a name sign in again that was locked, as after a success."""
+    limits.clear(SIGN_INS, username)
+    limits.clear(SIGN_INS_FAILED, username)
+
+
+def end_sessions(staff_id: UUID, *, at: datetime) -> None:
+    """End whatever a member of staff is signed in with, everywhere."""
+    StaffSession.objects.filter(staff_id=staff_id, ended_at=None).update(ended_at=at)
 
 
 def sign_out(*, caller: Caller, token: str, at: datetime) -> None:
@@ -120,9 +147,9 @@ def current_session(*, token: str) -> StaffSession:
 def purposes_at(desk: Desk) -> list[Entitlement]:
     """Return the purposes for which this desk may look at records, with the attributes of each."""
     return list(
-        Entitlement.objects.filter(organisation_id=desk.organisation_id, scene=desk.scene).order_by(
-            "purpose"
-        )
+        Entitlement.objects.filter(
+            organisation_id=desk.organisation_id, scene=desk.scene, ended_at=None
+        ).order_by("purpose")
     )
 
 
@@ -131,6 +158,7 @@ def find_staff_caller(session_hash: bytes, at: datetime) -> KnownCaller | None:
     session = (
         StaffSession.objects.select_related("staff", "desk")
         .filter(
+            is_open("desk__organisation"),
             token_hash=session_hash,
             expires_at__gt=at,
             ended_at=None,
@@ -138,7 +166,7 @@ def find_staff_caller(session_hash: bytes, at: datetime) -> KnownCaller | None:
             staff__user__is_active=True,
             desk__state="active",
             desk__key_point__isnull=False,
-            desk__organisation__state="active",
+            desk__organisation=F("staff__organisation"),
         )
         .first()
     )

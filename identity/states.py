@@ -93,11 +93,38 @@ REGISTRATION = EdgeTable(
     final=set(),
 )
 
+# A key retires when its successor has taken over; it is revoked when nobody may use it any more.
 MACHINE_KEY = EdgeTable(
     name="machine_key",
     initial="active",
-    edges={"active": {"retired": "retire"}, "retired": {}},
-    final={"retired"},
+    edges={"active": {"retired": "retire", "revoked": "revoke"}, "retired": {}, "revoked": {}},
+    final={"retired", "revoked"},
+)
+
+# What one administrator proposes, and another approves.
+REGISTRATION_PROPOSAL = EdgeTable(
+    name="registration_proposal",
+    initial="proposed",
+    edges={
+        "proposed": {"approved": "approve", "rejected": "reject", "expired": "expire"},
+        "approved": {},
+        "rejected": {},
+        "expired": {},
+    },
+    final={"approved", "rejected", "expired"},
+)
+
+# A person who is to work at an organisation chooses a password, then proves the second factor.
+INVITATION = EdgeTable(
+    name="invitation",
+    initial="open",
+    edges={
+        "open": {"prepared": "choose_password", "replaced": "invite_again"},
+        "prepared": {"accepted": "prove_factor", "replaced": "invite_again"},
+        "accepted": {},
+        "replaced": {},
+    },
+    final={"accepted", "replaced"},
 )
 
 # Each source lifts only its own, so a suspension has a life of its own.
@@ -176,4 +203,30 @@ DELEGATION = EdgeTable(
         "expired": {},
     },
     final={"declined", "revoked", "expired"},
+)
+
+# A resident says that the record is wrong; the city's privacy officer answers.
+CORRECTION = EdgeTable(
+    name="correction",
+    initial="open",
+    edges={
+        "open": {"granted": "grant", "refused": "refuse", "withdrawn": "withdraw"},
+        "granted": {},
+        "refused": {},
+        "withdrawn": {},
+    },
+    final={"granted", "refused", "withdrawn"},
+)
+
+# A resident wants to be forgotten; until the time has passed, it can be called off.
+DELETION = EdgeTable(
+    name="deletion",
+    initial="waiting",
+    edges={
+        "waiting": {"cancelled": "call_off", "refused": "meet_obligation", "done": "delete"},
+        "cancelled": {},
+        "refused": {},
+        "done": {},
+    },
+    final={"cancelled", "refused", "done"},
 )

@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from identity import access_chain, case_shares, consent, delegation, keys, status_list
+from identity import access_chain, case_shares, consent, delegation, deletion, keys, status_list
 from vpass.common import clock
 
 
@@ -31,3 +31,9 @@ def expire_disclosures() -> None:
     consent.expire_old(at=at)
     case_shares.expire_old(at=at)
     delegation.expire_old(at=at)
+
+
+@shared_task
+def delete_accounts() -> None:
+    """Delete the accounts whose holders asked for it and have had time to think."""
+    deletion.delete_due(at=clock.now())

@@ -13,12 +13,16 @@ class PaymentsConfig(AppConfig):
 
     def ready(self) -> None:
         from cards import obligations
-        from payments import accounts, charges, debits, fares, figures, payouts, refunds
+        from identity import deletion, own_data
+        from payments import accounts, charges, debits, fares, figures, payouts, personal, refunds
         from payments.settlement import payouts as settlement
         from payments.settlement import windows
 
         contributions.register(QUESTION, "payments", figures.figures)
         contributions.register(obligations.QUESTION, "payments", debits.open_on_card)
+        contributions.register(own_data.EXPORT, "payments", personal.export)
+        contributions.register(deletion.OBLIGATIONS, "payments", personal.open_obligations)
+        contributions.register(deletion.FORGET, "payments", personal.forget)
         outbox.subscribe(
             payouts.PAYOUT_PREPARED, "payments.bank", payouts.send_prepared, calls_out=True
         )

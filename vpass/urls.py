@@ -6,18 +6,24 @@ from cards.api import issuer
 from cards.api import resident as cards
 from cards.api import terminal as buses
 from identity.api import (
+    administration,
     asking,
+    corrections,
     counter,
     department,
     hotline,
+    invitations,
     level_desk,
     levels,
     lost_phones,
+    machine_keys,
     my_delegations,
     my_log,
+    my_record,
     my_sharing,
     public,
     register,
+    registrations,
     resident,
     terminal,
 )
@@ -48,6 +54,7 @@ _ISSUER = "api/issuer/v1/"
 _REGISTER = "api/register/v1/"
 _PLATFORM = "api/platform/v1/"
 _OPERATIONS = "api/operations/v1/"
+_ADMINISTRATION = "api/administration/v1/"
 
 urlpatterns = [
     # Pages
@@ -239,5 +246,76 @@ urlpatterns = [
     path(f"{_OPERATIONS}dead-letters", operations.DeadLetters.as_view()),
     path(
         f"{_OPERATIONS}dead-letters/<int:delivery_id>/redelivery", operations.Redeliveries.as_view()
+    ),
+    # Administrators
+    path(f"{_ADMINISTRATION}organisations", administration.Organisations.as_view()),
+    path(
+        f"{_ADMINISTRATION}organisations/<uuid:row_id>/suspension",
+        administration.Suspensions.as_view(),
+    ),
+    path(f"{_ADMINISTRATION}desks", administration.DeskRegistry.as_view()),
+    path(
+        f"{_ADMINISTRATION}desks/<uuid:row_id>/suspension", administration.DeskSuspensions.as_view()
+    ),
+    path(f"{_ADMINISTRATION}terminals", administration.TerminalRegistry.as_view()),
+    path(
+        f"{_ADMINISTRATION}terminals/<uuid:row_id>/suspension",
+        administration.TerminalSuspensions.as_view(),
+    ),
+    path(
+        f"{_ADMINISTRATION}terminals/<uuid:row_id>/key-revocation",
+        administration.KeyRevocations.as_view(),
+    ),
+    path(f"{_ADMINISTRATION}staff", administration.StaffRegistry.as_view()),
+    path(
+        f"{_ADMINISTRATION}staff/<uuid:row_id>/suspension", administration.StaffSuspended.as_view()
+    ),
+    path(
+        f"{_ADMINISTRATION}staff/<uuid:row_id>/role-removal", administration.RoleRemovals.as_view()
+    ),
+    path(f"{_ADMINISTRATION}entitlements", administration.Entitlements.as_view()),
+    path(f"{_ADMINISTRATION}invitations", administration.Invitations.as_view()),
+    path(f"{_ADMINISTRATION}proposals", registrations.Registrations.as_view()),
+    path(
+        f"{_ADMINISTRATION}proposals/<uuid:proposal_id>/approval",
+        registrations.RegistrationApprovals.as_view(),
+    ),
+    path(
+        f"{_ADMINISTRATION}proposals/<uuid:proposal_id>/rejection",
+        registrations.RegistrationRejections.as_view(),
+    ),
+    # Staff on their way in, and machines' keys
+    path(f"{_COUNTER}invitations/password", invitations.InvitationPasswords.as_view()),
+    path(f"{_COUNTER}invitations/acceptance", invitations.InvitationAcceptances.as_view()),
+    path(f"{_COUNTER}password", invitations.Passwords.as_view()),
+    path(f"{_TERMINAL}keys", machine_keys.TerminalKeys.as_view()),
+    path(f"{_TERMINAL}keys/rotation", machine_keys.TerminalKeyRotations.as_view()),
+    path(f"{_DEPARTMENT}keys", machine_keys.DepartmentKeys.as_view()),
+    path(f"{_DEPARTMENT}keys/rotation", machine_keys.DepartmentKeyRotations.as_view()),
+    path(f"{_BANK}keys", machine_keys.BankKeys.as_view()),
+    path(f"{_BANK}keys/rotation", machine_keys.BankKeyRotations.as_view()),
+    path(f"{_ISSUER}keys", machine_keys.IssuerKeys.as_view()),
+    path(f"{_ISSUER}keys/rotation", machine_keys.IssuerKeyRotations.as_view()),
+    path(f"{_MERCHANT}keys/rotation", machine_keys.MerchantKeyRotations.as_view()),
+    # Residents' own record
+    path(f"{_RESIDENT}exports", my_record.Exports.as_view()),
+    path(f"{_RESIDENT}corrections", my_record.Corrections.as_view()),
+    path(
+        f"{_RESIDENT}corrections/<uuid:correction_id>/withdrawal",
+        my_record.CorrectionWithdrawals.as_view(),
+    ),
+    path(f"{_RESIDENT}deletion-terms", my_record.OfDeletion.as_view()),
+    path(f"{_RESIDENT}deletions", my_record.Deletions.as_view()),
+    path(
+        f"{_RESIDENT}deletions/<uuid:deletion_id>/cancellation",
+        my_record.DeletionCancellations.as_view(),
+    ),
+    path(f"{_COUNTER}corrections", corrections.CorrectionsAsked.as_view()),
+    path(
+        f"{_COUNTER}corrections/<uuid:correction_id>/refusal",
+        corrections.CorrectionRefusals.as_view(),
+    ),
+    path(
+        f"{_COUNTER}corrections/<uuid:correction_id>/grant", corrections.CorrectionGrants.as_view()
     ),
 ]

@@ -21,6 +21,7 @@ from identity.models.disclosure import (
 from identity.models.levels import InPersonCheck, LevelCheck, RegisterChange, Takeover
 from identity.models.people import (
     ATTRIBUTES,
+    SCENES,
     SHAREABLE,
     AccessLine,
     AccessToken,
@@ -40,10 +41,17 @@ from identity.models.people import (
     TerminalEnrolment,
     TokenFamily,
 )
+from identity.models.registration import (
+    Correction,
+    Deletion,
+    Invitation,
+    RegistrationProposal,
+)
 
 __all__ = [
     "ATTRIBUTES",
     "DELEGABLE_SCENES",
+    "SCENES",
     "SHAREABLE",
     "SHARE_LIFE",
     "AccessLine",
@@ -51,7 +59,9 @@ __all__ = [
     "AccessToken",
     "CaseShare",
     "Consent",
+    "Correction",
     "Delegation",
+    "Deletion",
     "Desk",
     "DeskEnrolment",
     "Device",
@@ -61,12 +71,14 @@ __all__ = [
     "Entitlement",
     "Grant",
     "InPersonCheck",
+    "Invitation",
     "LevelCheck",
     "MachineKey",
     "Organisation",
     "Redemption",
     "RefreshToken",
     "RegisterChange",
+    "RegistrationProposal",
     "Resident",
     "SigningKey",
     "Staff",

@@ -10,9 +10,40 @@ from django.db.models import Q
 from identity import states
 from vpass.common.sealed_fields import SealedText
 
+# The names an entitlement may hold; `disclosure` says what each of them shows. A photo is for
+# comparing faces at a counter: it can be looked at there, and neither asked for nor sent.
+SHAREABLE = [
+    "real_name",
+    "id_number",
+    "id_last4",
+    "birth_date",
+    "sex",
+    "over_18",
+    "over_65",
+    "phone",
+]
+ATTRIBUTES = [*SHAREABLE, "photo"]
+# Where desks and machines of an organisation may work: scenes of codes, and those of systems.
+SCENES = [
+    "id",
+    "pay",
+    "bus",
+    "door",
+    "library",
+    "check_in",
+    "remote",
+    "department",
+    "issuer",
+    "operations",
+]
+
 
 class Organisation(models.Model):
-    """A department, hall, hospital or firm that asks residents who they are."""
+    """A department, hall, hospital or firm that asks residents who they are.
+
+    `scenes` and `attributes` bound what it and all below it may be registered for; null means
+    whatever the one above may.
+    """
 
     class Kind(models.TextChoices):
         CITY = "city"
@@ -28,12 +59,22 @@ class Organisation(models.Model):
     kind = models.TextField(choices=Kind.choices)
     name_zh = models.TextField()
     name_en = models.TextField()
+    scenes = ArrayField(models.TextField(), null=True, blank=True)
+    attributes = ArrayField(models.TextField(), null=True, blank=True)
     state = models.TextField(default=states.REGISTRATION.initial)
 
     class Meta:
         constraints = [
             states.REGISTRATION.sql_check("state", "organisation_state"),
             models.UniqueConstraint(fields=["parent", "name_zh"], name="organisation_name"),
+            models.CheckConstraint(
+                condition=Q(scenes__isnull=True) | Q(scenes__contained_by=SCENES),
+                name="organisation_scenes_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(attributes__isnull=True) | Q(attributes__contained_by=ATTRIBUTES),
+                name="organisation_attributes_known",
+            ),
         ]
 
 
@@ -96,9 +137,23 @@ class MachineKey(models.Model):
     algorithm = models.TextField(choices=[("Ed25519", "Ed25519"), ("ES256", "ES256")])
     public_key = models.BinaryField()
     state = models.TextField(default=states.MACHINE_KEY.initial)
+    # Set when a successor has taken over: until then both are good.
+    retires_at = models.DateTimeField(null=True)
 
     class Meta:
-        constraints = [states.MACHINE_KEY.sql_check("state", "machine_key_state")]
+        constraints = [
+            states.MACHINE_KEY.sql_check("state", "machine_key_state"),
+            models.UniqueConstraint(
+                fields=["terminal"],
+                condition=Q(state="active", retires_at__isnull=True),
+                name="machine_key_one_current",
+            ),
+            models.UniqueConstraint(
+                fields=["terminal"],
+                condition=Q(state="active", retires_at__isnull=False),
+                name="machine_key_one_retiring",
+            ),
+        ]
 
 
 class Staff(models.Model):
@@ -125,21 +180,6 @@ class StaffSession(models.Model):
     ended_at = models.DateTimeField(null=True)
 
 
-# The names an entitlement may hold; `disclosure` says what each of them shows. A photo is for
-# comparing faces at a counter: it can be looked at there, and neither asked for nor sent.
-SHAREABLE = [
-    "real_name",
-    "id_number",
-    "id_last4",
-    "birth_date",
-    "sex",
-    "over_18",
-    "over_65",
-    "phone",
-]
-ATTRIBUTES = [*SHAREABLE, "photo"]
-
-
 class Entitlement(models.Model):
     """What an organisation may see in a scene for a purpose: names of attributes and predicates."""
 
@@ -161,6 +201,8 @@ class Entitlement(models.Model):
     # For how long the law keeps a look out of the resident's log, and which law.
     deferred_days = models.PositiveSmallIntegerField(default=0)
     legal_basis = models.TextField(default="")
+    # When the right ended; the row stays, since the residents' logs quote its words.
+    ended_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [
@@ -212,7 +254,7 @@ class Resident(models.Model):
                 condition=Q(level=1) | Q(census_hash__isnull=False), name="resident_level_proven"
             ),
             models.CheckConstraint(
-                condition=Q(is_dependent=True) | Q(phone_hash__isnull=False),
+                condition=Q(is_dependent=True) | Q(state="closed") | Q(phone_hash__isnull=False),
                 name="resident_phone_known",
             ),
             models.UniqueConstraint(

@@ -88,6 +88,7 @@ _I = "api/issuer/v1/"
 _P = "api/platform/v1/"
 _O = "api/operations/v1/"
 _D = "api/department/v1/"
+_A = "api/administration/v1/"
 # On their way in: the key alone is asked for, and a proof tied to a token is none of it.
 _NEW_PHONE = (NO_PROOF, INVALID, FOREIGN_PROOF, FOREIGN_PROOF, *[NO_PROOF] * 8)
 _NEW_DESK = (
@@ -167,7 +168,19 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("get", _R + "bookings/<uuid:booking_id>"): resident(LOW, OWN_ID_ONLY),
     ("post", _R + "bookings/<uuid:booking_id>/confirmation"): resident(LOW, NO_KEY),
     ("post", _R + "bookings/<uuid:booking_id>/cancellation"): resident(LOW, NO_KEY),
+    ("get", _R + "exports"): resident(GOOD, GOOD),
+    ("post", _R + "exports"): resident(INVALID, INVALID),
+    ("get", _R + "corrections"): resident(LOW, GOOD),
+    ("post", _R + "corrections"): resident(LOW, NO_KEY),
+    ("post", _R + "corrections/<uuid:correction_id>/withdrawal"): resident(LOW, NO_KEY),
+    ("get", _R + "deletion-terms"): resident(GOOD, GOOD),
+    ("get", _R + "deletions"): resident(GOOD, GOOD),
+    ("post", _R + "deletions"): resident(INVALID, INVALID),
+    ("post", _R + "deletions/<uuid:deletion_id>/cancellation"): resident(NO_KEY, NO_KEY),
     # Staff
+    ("get", _C + "corrections"): staff(ROLE, GOOD),
+    ("post", _C + "corrections/<uuid:correction_id>/refusal"): staff(ROLE, NO_KEY),
+    ("post", _C + "corrections/<uuid:correction_id>/grant"): staff(ROLE, NO_KEY),
     ("post", _C + "check-ins"): staff(NO_KEY, NO_KEY),
     ("get", _C + "queue"): staff(GOOD, GOOD),
     ("post", _C + "queue/next"): staff(NO_KEY, NO_KEY),
@@ -205,8 +218,33 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("get", _O + "city"): staff(ROLE, ROLE, GOOD),
     ("get", _O + "dead-letters"): staff(ROLE, ROLE, GOOD),
     ("post", _O + "dead-letters/<int:delivery_id>/redelivery"): staff(ROLE, ROLE, NO_KEY),
+    **{
+        ("get", _A + name): staff(ROLE, ROLE)
+        for name in ("organisations", "desks", "terminals", "staff", "entitlements", "proposals")
+    },
+    **{
+        ("post", _A + name): staff(ROLE, ROLE)
+        for name in (
+            "proposals",
+            "invitations",
+            "organisations/<uuid:row_id>/suspension",
+            "desks/<uuid:row_id>/suspension",
+            "terminals/<uuid:row_id>/suspension",
+            "terminals/<uuid:row_id>/key-revocation",
+            "staff/<uuid:row_id>/suspension",
+            "staff/<uuid:row_id>/role-removal",
+            "proposals/<uuid:proposal_id>/approval",
+            "proposals/<uuid:proposal_id>/rejection",
+        )
+    },
+    ("post", _C + "password"): staff(INVALID, INVALID),
     # Machines
     ("post", "api/register/v1/changes"): machine(),
+    ("post", _T + "keys/rotation"): machine(terminal=INVALID),
+    ("post", _D + "keys/rotation"): machine(department=INVALID),
+    ("post", _M + "keys/rotation"): machine(merchant=INVALID),
+    ("post", _B + "keys/rotation"): machine(bank=INVALID),
+    ("post", _I + "keys/rotation"): machine(issuer=INVALID),
     ("post", _T + "scans"): machine(terminal=NO_KEY),
     ("get", _T + "scanner-bundle"): machine(terminal=GOOD),
     ("post", _D + "case-share-openings"): machine(department=NO_KEY),
@@ -238,13 +276,18 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("post", _R + "tokens/refresh"): _NEW_PHONE,
     ("post", _C + "desk-keys"): _NEW_DESK,
     ("post", _C + "sessions"): _NEW_DESK,
-    ("post", _M + "till-keys"): machine(
-        terminal=UNKNOWN_KEY,
-        merchant=UNKNOWN_KEY,
-        bank=UNKNOWN_KEY,
-        issuer=UNKNOWN_KEY,
-        department=UNKNOWN_KEY,
-    ),
+    ("post", _C + "invitations/password"): _NEW_DESK,
+    ("post", _C + "invitations/acceptance"): _NEW_DESK,
+    **{
+        ("post", path + "keys"): machine(
+            terminal=UNKNOWN_KEY,
+            merchant=UNKNOWN_KEY,
+            bank=UNKNOWN_KEY,
+            issuer=UNKNOWN_KEY,
+            department=UNKNOWN_KEY,
+        )
+        for path in (_M + "till-", _T, _D, _B, _I)
+    },
 }
 
 

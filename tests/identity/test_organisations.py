@@ -150,7 +150,7 @@ def test_enrol_terminal__one_code_in_five_threads__one_key(hall: Organisation):
     found = together(
         5,
         lambda index: organisations.enrol_terminal(
-            enrolment_code=code, kind="hall", proof=proofs[index], at=AT
+            enrolment_code=code, kind="terminal", proof=proofs[index], at=AT
         ),
     )
 
@@ -171,7 +171,7 @@ def test_enrol_terminal__for_another_kind_of_organisation__refused(hall: Organis
         organisations.enrol_terminal(enrolment_code=code, kind=kind, proof=a_proof(), at=AT)
     with pytest.raises(organisations.TerminalCodeRefused):
         organisations.enrol_terminal(
-            enrolment_code=code, kind="hall", proof=a_proof(), at=AT + timedelta(days=7)
+            enrolment_code=code, kind="terminal", proof=a_proof(), at=AT + timedelta(days=7)
         )
 
     assert MachineKey.objects.get(terminal=terminal).algorithm == "Ed25519"

@@ -50,6 +50,12 @@ LOGINS = {
             "clerk": {"username": "g", "password": "p", "totp_secret": "AAAA"},
             "desk_enrolment_code": "8" * 16,
         },
+        "administration": {
+            "staff": [
+                {"username": name, "password": "p", "totp_secret": "AAAA"} for name in ("d", "e")
+            ],
+            "desk_enrolment_codes": ["8" * 16, "9" * 16],
+        },
         "hotline": {
             "clerk": {"username": "h", "password": "p", "totp_secret": "AAAA"},
             "desk_enrolment_code": "6" * 16,

@@ -27,6 +27,7 @@ class Audience(StrEnum):
     FINANCE = "finance"
     PLATFORM = "platform"
     OPERATIONS = "operations"
+    ADMINISTRATION = "administration"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,9 @@ ADMISSIONS: dict[Audience, Admission] = {
     ),
     Audience.OPERATIONS: Admission(
         credential="staff", kinds=frozenset({"staff"}), who="An operator at an enrolled desk."
+    ),
+    Audience.ADMINISTRATION: Admission(
+        credential="staff", kinds=frozenset({"staff"}), who="An administrator at an enrolled desk."
     ),
     Audience.TERMINAL: Admission(
         credential="machine", kinds=frozenset({"terminal"}), who="A scanner, gate, till or bus."

@@ -9,6 +9,7 @@ from typing import Any
 
 from vpass.common import signing
 from vpass.day.actors import Clerk, Kiosk, Phone
+from vpass.day.administration_actors import Administration
 from vpass.day.booking_actors import Appointments, Receptionist
 from vpass.day.card_actors import Bus, CardWallet
 from vpass.day.disclosure_actors import Department, PrivacyOfficer, Sharing
@@ -102,6 +103,7 @@ class Day:
     terminal_id: str
     disclosure: Disclosure
     levels: Levels
+    administration: Administration
     resident: Person | None = None
     place: int = 0  # the resident's, in the crowd
     neighbour: Person | None = None
@@ -219,6 +221,7 @@ def prepare(
                 else days_own["registrar"]["desk_enrolment_code"]
             ),
         ),
+        administration=Administration.of(transport, memory, days_own["administration"]),
     )
 
 

@@ -1,6 +1,7 @@
 """The whole citizen's day, thread after thread."""
 
 from vpass.day import (
+    administration_steps,
     booking_steps,
     card_payment_steps,
     card_steps,
@@ -27,4 +28,5 @@ STEPS = [
     *disclosure_steps.STEPS,
     *status_steps.STEPS,
     *level_steps.STEPS,
+    *administration_steps.STEPS,
 ]

@@ -12,6 +12,7 @@ from payments.settlement import windows
 from vpass.common.signing import ed25519_public_bytes, generate_ed25519, private_pem
 from vpass.secrets import write_once
 from vpass.seed import cards
+from vpass.seed.administration import hire_administrators
 from vpass.seed.booking import open_appointments
 from vpass.seed.disclosure import hire_privacy_officer, open_departments, refine_hall
 from vpass.seed.hotline import open_hotline
@@ -79,6 +80,7 @@ def fill_city(*, state_dir: Path, at: datetime) -> None:
             "check_in": appointments["check_in"],
             "operations": hire_operator(city, at=at),
             "privacy": hire_privacy_officer(hall, "privacy", room=1, at=at),
+            "administration": hire_administrators(city, "administrator", rooms=(1, 2), at=at),
             "departments": open_departments(city),
             "day": {
                 "clerk": hire(hall, "day-clerk"),
@@ -89,6 +91,7 @@ def fill_city(*, state_dir: Path, at: datetime) -> None:
                 "hotline": open_hotline(city, at=at),
                 "registrar": hire_registrar(hall, at=at),
                 "privacy": hire_privacy_officer(hall, "day-privacy", room=2, at=at),
+                "administration": hire_administrators(city, "day-admin", rooms=(3, 4), at=at),
             },
             "terminal": {
                 "id": str(terminal.id),

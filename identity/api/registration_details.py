@@ -1,0 +1,89 @@
+"""What each proposal of an administrator takes, member by member."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from identity import staffing
+from identity.models import ATTRIBUTES, SCENES, Organisation
+from vpass.common.api import StrictSerializer
+
+
+class Bilingual(StrictSerializer):
+    name_zh = serializers.CharField(max_length=100)
+    name_en = serializers.CharField(max_length=100)
+
+
+class AllowedDetail(StrictSerializer):
+    scenes = serializers.ListField(
+        child=serializers.ChoiceField(choices=SCENES), max_length=len(SCENES), allow_null=True
+    )
+    attributes = serializers.ListField(
+        child=serializers.ChoiceField(choices=ATTRIBUTES),
+        max_length=len(ATTRIBUTES),
+        allow_null=True,
+    )
+
+
+class OrganisationDetail(Bilingual, AllowedDetail):
+    kind = serializers.ChoiceField(choices=Organisation.Kind.choices)
+
+
+class PlaceDetail(Bilingual):
+    scene = serializers.ChoiceField(choices=SCENES)
+
+
+class RightNamed(StrictSerializer):
+    scene = serializers.ChoiceField(choices=SCENES)
+    purpose = serializers.SlugField(max_length=40)
+
+
+class EntitlementDetail(RightNamed):
+    purpose_zh = serializers.CharField(max_length=100)
+    purpose_en = serializers.CharField(max_length=100)
+    attributes = serializers.ListField(
+        child=serializers.ChoiceField(choices=ATTRIBUTES), max_length=len(ATTRIBUTES)
+    )
+    may_ask = serializers.ListField(
+        child=serializers.ChoiceField(choices=ATTRIBUTES), max_length=len(ATTRIBUTES), default=list
+    )
+    needs_case = serializers.BooleanField(default=False)
+    knows_holder = serializers.BooleanField(default=True)
+    shields_others = serializers.BooleanField(default=False)
+    deferred_days = serializers.IntegerField(min_value=0, max_value=3650, default=0)
+    legal_basis = serializers.CharField(max_length=200, allow_blank=True, default="")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """A right that is kept from the resident's log names its law."""
+        if attrs["deferred_days"] and not attrs["legal_basis"]:
+            raise serializers.ValidationError({"legal_basis": "required"}, code="required")
+        return attrs
+
+
+class RolesDetail(StrictSerializer):
+    roles = serializers.ListField(
+        child=serializers.ChoiceField(choices=sorted(staffing.LOCAL_ROLES | staffing.CITY_ROLES)),
+        min_length=1,
+        max_length=10,
+    )
+
+
+class MoveDetail(StrictSerializer):
+    organisation = serializers.UUIDField()
+
+
+class NoDetail(StrictSerializer):
+    """Nothing has to be said beside action and subject: {}."""
+
+
+DETAILS: dict[str, type[StrictSerializer]] = {
+    "organisation.register": OrganisationDetail,
+    "organisation.rename": Bilingual,
+    "organisation.allow": AllowedDetail,
+    "entitlement.set": EntitlementDetail,
+    "entitlement.end": RightNamed,
+    "desk.register": PlaceDetail,
+    "terminal.register": PlaceDetail,
+    "staff.grant_roles": RolesDetail,
+    "staff.move": MoveDetail,
+}
