@@ -21,6 +21,7 @@ from vpass.common.errors import Conflict, DomainError, NotFound, Unavailable
 from vpass.common.money import parse_fen
 
 MAX_LEGS = 10_000
+HOT_SHARDS = 16  # rows for the balance of a payee whom everybody pays
 TRIES = 5
 
 _HEALS = frozenset({"40001", "40P01"})  # serialization_failure, deadlock_detected
@@ -192,10 +193,9 @@ def balance_of(account: int) -> Standing:
 def spread_account(account: int, *, shards: int) -> None:
     """Spreads what stands on an account over 1 to 64 rows; 1 brings it back into one.
 
-    With more rows as many payers can pay at once, and the sum can be spent to the fen all the same;
-    16 are right for a payee whom everybody pays. Nobody posts meanwhile: raises WindowBusy when a
-    posting in progress takes longer than a second (outside of a transaction: five times), and
-    AccountUnknown, PostingInvalid.
+    With more rows as many payers can pay at once, and the sum can be spent to the fen all the same.
+    Nobody posts meanwhile: raises WindowBusy when a posting in progress takes longer than a second
+    (outside of a transaction: five times), and AccountUnknown, PostingInvalid.
     """
     call("SELECT spread_account_v1(%s, %s)", [account, shards])
 

@@ -1,6 +1,10 @@
 """Accounts whose balance is spread over several rows: the same money, whatever row it stands on."""
 
+import uuid
+from io import StringIO
+
 import pytest
+from django.core.management import CommandError, call_command
 
 from payments import ledger, proof
 from payments.models import Account, Balance
@@ -158,6 +162,22 @@ def test_spread_account__more_fewer_and_none__nothing_is_lost(payer: int, mercha
     }
     assert balances(merchant) == [(0, 100, 100, 0)]
     assert Account.objects.get(id=merchant).shards == 1
+
+
+def test_command__account_by_kind_and_owner__spread(payer: int):
+    owner_id = str(uuid.uuid4())
+    made = ledger.open_account(kind="merchant", owner=owner_id)
+    post((payer, made, 10))
+    out = StringIO()
+
+    call_command("spread_account", "merchant", owner_id, stdout=out)
+
+    assert out.getvalue() == f"The balance of account {made} has 16 rows now.\n"
+    assert (len(balances(made)), standing(made)) == (16, (10, 0))
+    with pytest.raises(CommandError, match="There is no such account"):
+        call_command("spread_account", "merchant", "nobody", stdout=out)
+    call_command("spread_account", "merchant", owner_id, shards=1, stdout=out)
+    assert balances(made) == [(0, 10, 0, 0)]
 
 
 @pytest.mark.parametrize("shards", [0, -1, 65])
