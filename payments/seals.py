@@ -176,7 +176,8 @@ def _next_window(last: LedgerSeal | None) -> tuple[int | None, int]:
 def _checked(days: dict[int, date], findings: list[Finding]) -> Iterator[LedgerSeal]:
     """Every seal, after judging it against the one before."""
     before, number = _FIRST, 0
-    for seal in LedgerSeal.objects.order_by("number").iterator(chunk_size=20):
+    # One by one: a cursor would lay all of them down first, and they are large.
+    while seal := LedgerSeal.objects.filter(number__gt=number).order_by("number").first():
         if seal.number != number + 1:
             findings.append(Finding("missing", number + 1, days.get(seal.window_id)))
         elif _digest(seal, before=before) != bytes(seal.digest):

@@ -28,7 +28,7 @@ from vpass.common import clock
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ROUNDS = int(os.environ.get("VPASS_ROUNDS", "0"))
-RUNS, STEPS = (ROUNDS, 50) if ROUNDS else (4, 16)
+RUNS, STEPS = (ROUNDS, 50) if ROUNDS else (3, 15)
 BANK = "/api/bank/v1"
 SHORT_OF_MONEY = (409, "ledger.insufficient_funds")
 # What rules about a person may refuse beside the ledger; then nothing has moved either.

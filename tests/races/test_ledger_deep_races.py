@@ -97,10 +97,10 @@ def post_same_keys_together() -> tuple[Counter[str], int, int]:
     return seen, made, standing(merchant)[0]
 
 
-def test_post_batch__same_keys_by_batches_and_single_posts__each_posted_once(
+def test_post_batch__same_keys_by_batches_and_single_posts__each_posted_once_and_no_deadlock(
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(ledger, "TRIES", 4)  # single posts may hold a balance a batch waits for
+    monkeypatch.setattr(ledger, "TRIES", 1)
     tried, broken = rounds(short=3), 0
 
     for _ in range(tried):
