@@ -58,7 +58,8 @@ WITH moved AS MATERIALIZED (
     WHERE state = 'open' GROUP BY account_id
 ), standing AS MATERIALIZED (
     SELECT account_id AS account, sum(posted_fen) AS posted, sum(held_fen) AS held,
-        sum(floor_fen) AS floor
+        sum(floor_fen) AS floor, count(*) AS rows, max(shard) AS last,
+        COALESCE(sum(held_fen) FILTER (WHERE shard > 0), 0) AS held_elsewhere
     FROM payments_balance GROUP BY account_id
 ), legs AS MATERIALIZED (
     SELECT transaction_id AS id, count(*) AS rows, max(seq) AS last FROM payments_posting
@@ -77,8 +78,12 @@ WITH moved AS MATERIALIZED (
     SELECT 'balance_above_floor', account, floor, posted - held FROM standing
     WHERE posted - held < floor
     UNION ALL
-    SELECT 'account_has_balance', a.id, 1, 0 FROM payments_account a
-    WHERE NOT EXISTS (SELECT FROM standing s WHERE s.account = a.id)
+    SELECT 'account_has_balance', a.id, a.shards, COALESCE(s.rows, 0)
+    FROM payments_account a LEFT JOIN standing s ON s.account = a.id
+    WHERE (s.rows, s.last + 1) IS DISTINCT FROM (a.shards::bigint, a.shards::integer)
+    UNION ALL
+    SELECT 'held_on_the_first_shard', account, 0, held_elsewhere FROM standing
+    WHERE held_elsewhere <> 0
     UNION ALL
     SELECT 'balances_sum_to_zero', 0, 0, sum(posted) FROM standing HAVING sum(posted) <> 0
     UNION ALL
@@ -105,7 +110,8 @@ def prove(at: datetime) -> Findings:
     """Counts the whole ledger again and tells where it differs.
 
     Balances are the sum of their postings, what is held is the sum of the open holds, all balances
-    together are nothing, and no transaction lacks a posting. Reads one snapshot, and takes no lock
+    together are nothing, an account has the rows it is spread over, and no transaction lacks a
+    posting. Reads one snapshot, and takes no lock
     that a payment would wait for. What is found is counted in the log.
     """
     with transaction.atomic(), connection.cursor() as cursor:

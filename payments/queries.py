@@ -6,12 +6,12 @@ Beside `payments.ledger` and `payments.proof`, only this module names the tables
 import uuid
 from dataclasses import dataclass
 from datetime import date
-from typing import TypeAlias
 
 from django.db import connection
-from django.db.models import Case, F, OuterRef, Q, QuerySet, Subquery, When
+from django.db.models import OuterRef, QuerySet, Subquery
 
-from payments.models import Account, Order, Posting, Refund, Transaction
+from payments.models import Account, Order, Refund, Transaction
+from payments.models import AccountLine as AccountLine  # what `postings_of` gives
 
 # Shared locks: whoever suspends one of them waits for the payment, or the payment sees it.
 _LOCK_PARTIES = """
@@ -129,9 +129,6 @@ WHERE c.state = 'due' AND c.amount_fen <= (
 LIMIT %s
 """
 
-# A posting as the owner of one of its accounts reads it: what `postings_of` gives.
-AccountLine: TypeAlias = Posting
-
 
 @dataclass(frozen=True)
 class Parties:
@@ -219,15 +216,12 @@ def postings_of(account: int | None, *, business_date: date | None = None) -> Qu
     Those of an order have its title, its merchant's names and its reference as well.
     """
     if account is None:
-        return Posting.objects.none()
+        return AccountLine.objects.none()
     orders = Order.objects.filter(id=OuterRef("transaction__order_id"))
     found = (
-        Posting.objects.filter(Q(debit_id=account) | Q(credit_id=account))
+        AccountLine.objects.filter(account_id=account)
         .select_related("transaction")
         .annotate(
-            signed_fen=Case(
-                When(credit_id=account, then=F("amount_fen")), default=-F("amount_fen")
-            ),
             title=Subquery(orders.values("title")[:1]),
             merchant_reference=Subquery(orders.values("merchant_reference")[:1]),
             merchant_zh=Subquery(orders.values("merchant__organisation__name_zh")[:1]),

@@ -1,11 +1,15 @@
 """Cloud Pay's jobs: thin, and safe to run twice."""
 
+from datetime import timedelta
+
 from celery import shared_task
 
-from payments import charges, debits, ledger, orders, payouts, proof, proposals
+from payments import charges, debits, ledger, orders, payouts, proof, proposals, seals
 from payments.settlement import payouts as settlement
 from payments.settlement import windows
 from vpass.common import clock
+
+PROVED_NIGHTLY = timedelta(days=35)  # `manage.py verify_ledger` goes back to the first day
 
 
 @shared_task
@@ -52,7 +56,16 @@ def expire_holds() -> None:
     ledger.expire_holds(at=clock.now())
 
 
+@shared_task
+def seal_ledger() -> None:
+    """Seal the settlement windows that were closed."""
+    seals.seal_closed(at=clock.now())
+
+
 @shared_task(time_limit=3600, soft_time_limit=3500)
 def prove_ledger() -> None:
-    """Count every balance again; what is not as it must be is logged as an error."""
-    proof.prove(clock.now())
+    """Count every balance again, and compare the last weeks with their seals; what is not as it
+    must be is logged as an error."""
+    at = clock.now()
+    proof.prove(at)
+    seals.verify(since=clock.city_date(at) - PROVED_NIGHTLY)

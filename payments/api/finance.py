@@ -269,7 +269,7 @@ def _posting(posting: AccountLine) -> dict[str, Any]:
         "kind": posting.transaction.kind,
         "order_id": posting.transaction.order_id,
         "merchant_reference": posting.merchant_reference,  # type: ignore[attr-defined]
-        "amount_fen": posting.signed_fen,  # type: ignore[attr-defined]
+        "amount_fen": posting.signed_fen,
         "at": posting.transaction.at,
     }
 

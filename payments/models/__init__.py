@@ -14,12 +14,21 @@ from payments.models.banking import (
     TopUpNumber,
 )
 from payments.models.charges import Charge, ChargeChange
-from payments.models.ledger import Account, Balance, Hold, Posting, Transaction
+from payments.models.ledger import (
+    Account,
+    AccountLine,
+    Balance,
+    Hold,
+    LedgerSeal,
+    Posting,
+    Transaction,
+)
 from payments.models.orders import Merchant, Order, OrderChange, Refund
 from payments.models.settlement import Proposal, SettlementLine, Window, WindowChange
 
 __all__ = [
     "Account",
+    "AccountLine",
     "Balance",
     "Bank",
     "BankWork",
@@ -31,6 +40,7 @@ __all__ = [
     "DebitChange",
     "FundingSource",
     "Hold",
+    "LedgerSeal",
     "Merchant",
     "Order",
     "OrderChange",

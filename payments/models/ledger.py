@@ -24,15 +24,23 @@ class Account(models.Model):
     kind = models.TextField(choices=Kind.choices)
     owner = models.TextField()
     currency = models.TextField(default="CNY")
+    shards = models.PositiveSmallIntegerField(db_default=1)  # rows its balance is spread over
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["kind", "owner", "currency"], name="account_once")
+            models.UniqueConstraint(fields=["kind", "owner", "currency"], name="account_once"),
+            models.CheckConstraint(
+                condition=Q(shards__gte=1) & Q(shards__lte=64), name="account_shards"
+            ),
         ]
 
 
 class Balance(models.Model):
-    """What stands on an account, and how much of it is held; `floor_fen` null means no floor."""
+    """What stands on an account, and how much of it is held; `floor_fen` null means no floor.
+
+    An account that many pay at once has several rows (shards): the sum is what stands on it. The
+    first, 0, has the floor and what is held; the others never fall below zero.
+    """
 
     account = models.ForeignKey(Account, models.PROTECT)
     shard = models.PositiveSmallIntegerField(default=0)
@@ -61,12 +69,13 @@ class Transaction(models.Model):
     order_id = models.UUIDField(null=True, db_index=True)
     reverses = models.OneToOneField("self", models.PROTECT, null=True, related_name="reversed_by")
     business_date = models.DateField()
-    window = models.ForeignKey("payments.Window", models.PROTECT)
+    window = models.ForeignKey("payments.Window", models.PROTECT, db_index=False)
     event_at = models.DateTimeField()
     at = models.DateTimeField()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["caller", "key"], name="transaction_once")]
+        indexes = [models.Index(fields=["window", "id"], name="transaction_of_window")]
 
 
 class Posting(models.Model):
@@ -74,16 +83,37 @@ class Posting(models.Model):
 
     transaction = models.ForeignKey(Transaction, models.PROTECT)
     seq = models.PositiveSmallIntegerField()
-    debit = models.ForeignKey(Account, models.PROTECT, related_name="debits")
-    credit = models.ForeignKey(Account, models.PROTECT, related_name="credits")
+    debit = models.ForeignKey(Account, models.PROTECT, related_name="debits", db_index=False)
+    credit = models.ForeignKey(Account, models.PROTECT, related_name="credits", db_index=False)
     amount_fen = models.BigIntegerField()
 
     class Meta:
+        indexes = [
+            models.Index(fields=["debit", "id"], name="posting_of_debit"),
+            models.Index(fields=["credit", "id"], name="posting_of_credit"),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["transaction", "seq"], name="posting_once"),
             models.CheckConstraint(condition=Q(amount_fen__gt=0), name="posting_amount"),
             models.CheckConstraint(condition=~Q(debit=F("credit")), name="posting_two_sides"),
         ]
+
+
+class AccountLine(models.Model):
+    """A posting as the owner of one of its accounts reads it; `signed_fen` is what came in, or went
+    out.
+
+    A view of both sides, each in the order of an index: a page of it costs the same however long
+    the account's history is. `id` is the posting's, so it is unique within an account.
+    """
+
+    transaction = models.ForeignKey(Transaction, models.DO_NOTHING, related_name="+")
+    account = models.ForeignKey(Account, models.DO_NOTHING, related_name="+")
+    signed_fen = models.BigIntegerField()
+
+    class Meta:
+        managed = False
+        db_table = "payments_accountline"
 
 
 class Hold(models.Model):
@@ -107,5 +137,36 @@ class Hold(models.Model):
             models.CheckConstraint(
                 condition=Q(captured_fen__gte=0) & Q(captured_fen__lte=F("amount_fen")),
                 name="hold_captured",
+            ),
+        ]
+
+
+class LedgerSeal(models.Model):
+    """What transactions of a closed window were like, chained and keyed. Append-only.
+
+    Covers those of the window with ids over `after_id` up to `upto_id`; the last seal of a window
+    says so. `marks` has 16 bytes for each: its id and the beginning of its SHA-256. `content` is
+    the SHA-256 over all of theirs (payments.seals).
+    """
+
+    number = models.PositiveBigIntegerField(unique=True)
+    window = models.ForeignKey("payments.Window", models.PROTECT, related_name="+")
+    after_id = models.BigIntegerField()
+    upto_id = models.BigIntegerField()
+    is_last = models.BooleanField()
+    transactions = models.PositiveIntegerField()
+    postings = models.PositiveIntegerField()
+    marks = models.BinaryField()
+    content = models.BinaryField(max_length=32)
+    digest = models.BinaryField(max_length=32)
+    sealed_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["window"], condition=Q(is_last=True), name="ledger_seal_last_once"
+            ),
+            models.CheckConstraint(
+                condition=Q(upto_id__gte=F("after_id")), name="ledger_seal_goes_forward"
             ),
         ]

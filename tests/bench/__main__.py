@@ -22,8 +22,8 @@ from vpass.programs import ROOT
 from vpass.secrets import make_private_folder
 
 BENCHES = (
-    "redeem", "grant", "verify_offline", "pay", "tap", "post", "post_hot", "book", "intake",
-    "drain",
+    "redeem", "grant", "verify_offline", "pay", "tap", "post", "post_hot", "post_batch",
+    "book", "intake", "drain", "history",
 )  # fmt: skip
 
 

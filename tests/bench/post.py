@@ -49,13 +49,13 @@ class Plan:
 
 def measure(run: Run, *, state_dir: Path) -> Figure:
     """Random residents pay random merchants."""
-    plan = _open_accounts()
+    plan = open_accounts()
     return _compare("post", plan, state_dir=state_dir, goal=0.40)
 
 
 def measure_hot(run: Run, *, state_dir: Path) -> Figure:
     """Random residents all pay one merchant."""
-    plan = _open_accounts()
+    plan = open_accounts()
     one = Plan(plan.payers, plan.payees[:1], plan.window)
     return _compare("post-hot", one, state_dir=state_dir, goal=0.60)
 
@@ -65,7 +65,7 @@ def _compare(name: str, plan: Plan, *, state_dir: Path, goal: float) -> Figure:
     ours: list[float] = []
     theirs: list[float] = []
     owner_url = embedded.owner_url(state_dir)
-    before = _count()
+    before = count_transactions()
     with _posters(plan) as posters:
         for number in range(ROUNDS + 1):
             sides = [
@@ -74,7 +74,7 @@ def _compare(name: str, plan: Plan, *, state_dir: Path, goal: float) -> Figure:
             ]
             for side in sides if number % 2 else reversed(sides):
                 side()
-    written = _count() - before
+    written = count_transactions() - before
     proved = proof.prove(clock.now())
     if not proved.is_sound:
         raise RuntimeError(f"the ledger is not sound after it: {proved.findings[0].line()}")
@@ -96,7 +96,7 @@ def _compare(name: str, plan: Plan, *, state_dir: Path, goal: float) -> Figure:
     )
 
 
-def _open_accounts() -> Plan:
+def open_accounts() -> Plan:
     """A thousand residents with money and a thousand merchants, new ones."""
     at = clock.now()
     window = ledger.open_window(business_date=clock.city_date(at), at=at)
@@ -211,7 +211,8 @@ def _pgbench_rate(plan: Plan, owner_url: str) -> float:
 # What is measured has to be the real thing
 
 
-def _count() -> int:
+def count_transactions() -> int:
+    """How many transactions there are."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM payments_transaction")
         return int(cursor.fetchone()[0])

@@ -18,6 +18,7 @@ LEDGER_HOMES = (
     "payments/ledger.py",
     "payments/queries.py",
     "payments/proof.py",
+    "payments/seals.py",
 )
 LEDGER_NAMES = re.compile(
     r"\bpayments_(?:posting|transaction|balance)\b"

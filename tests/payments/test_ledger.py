@@ -57,7 +57,7 @@ def test_open_account__unknown_kind_or_no_owner__refused(kind: str, name: str):
 
 def test_balance_of__unknown_account__refused():
     with pytest.raises(ledger.AccountUnknown):
-        ledger.balance_of(404)
+        ledger.balance_of(404_000_000)
 
 
 def test_balance_of__held_and_overdraft__counts_down_to_the_floor(window: int):
@@ -248,7 +248,7 @@ def test_post__unknown_account__refused(window: int, more: list[str]):
     clearing, resident = bank(), account("resident")
     extra = [(clearing, resident, 1) for _ in more]
 
-    for leg in ((clearing, 404, 1), (404, resident, 1)):
+    for leg in ((clearing, 404_000_000, 1), (404_000_000, resident, 1)):
         with pytest.raises(ledger.AccountUnknown):
             post(leg, *extra)
     assert rows() == (0, 0, 0)
@@ -341,7 +341,7 @@ def test_reverse__payee_has_spent_it__refused(window: int):
 
 def test_reverse__unknown_transaction__refused(window: int):
     with pytest.raises(NotFound):
-        ledger.reverse(404, kind="reversal", caller=CALLER, key="r", event_at=AT, at=AT)
+        ledger.reverse(404_000_000, kind="reversal", caller=CALLER, key="r", event_at=AT, at=AT)
 
 
 # Holds
@@ -377,7 +377,7 @@ def test_hold__same_reference_again__known_hold_or_refused(window: int):
 
 def test_hold__unknown_account_or_bad_amount__refused(window: int):
     with pytest.raises(ledger.AccountUnknown):
-        hold(404, 1)
+        hold(404_000_000, 1)
     with pytest.raises(AmountInvalid):
         hold(funded(10), 0)
     assert Hold.objects.count() == 0

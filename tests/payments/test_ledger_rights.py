@@ -67,13 +67,21 @@ APPEND_ONLY = [
 ]
 FUNCTIONS = (
     "account_v1",
+    "capture_all_v1",
     "capture_v1",
+    "capture_v2",
     "close_window_v1",
     "expire_holds_v1",
     "hold_v1",
+    "hold_v2",
     "open_window_v1",
+    "post_batch_v1",
     "post_v1",
+    "post_v2",
     "reverse_v1",
+    "reverse_v2",
+    "spread_account_v1",
+    "void_all_v1",
     "void_v1",
 )
 
@@ -140,7 +148,7 @@ def test_posting__owner_writes_an_unbalanced_one__refused(
     assert rows() == before
 
 
-@pytest.mark.parametrize("side", ["404, credit_id", "debit_id, 404"])
+@pytest.mark.parametrize("side", ["404000000, credit_id", "debit_id, 404000000"])
 def test_posting__owner_names_an_unknown_account__refused(resident: int, side: str):
     with pytest.raises(psycopg2.errors.ForeignKeyViolation), owner() as cursor:
         cursor.execute(
@@ -187,7 +195,7 @@ def test_balance__owner_below_the_floor__refused(resident: int, change: str, con
         (["bank", "bank"], ["resident", None], [1, 1]),
     ],
 )
-def test_post_v1__malformed_arrays_past_the_python__refused(
+def test_post_v2__malformed_arrays_past_the_python__refused(
     transactional_db: None, debits: object, credits: object, amounts: object
 ):
     open_window()
@@ -198,7 +206,7 @@ def test_post_v1__malformed_arrays_past_the_python__refused(
 
     with pytest.raises(DatabaseError), connection.cursor() as cursor:
         cursor.execute(
-            "SELECT * FROM post_v1('x', 'x', 'x', NULL, NULL, %s, %s, %s,"
+            "SELECT * FROM post_v2('x', 'x', 'x', NULL, NULL, %s, %s, %s,"
             " %s::bigint[], %s::bigint[], %s::bigint[])",
             [TODAY, AT, AT, ids(debits), ids(credits), amounts],
         )

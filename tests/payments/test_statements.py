@@ -5,8 +5,11 @@ from datetime import datetime, timedelta
 import pytest
 
 from payments import ledger, statements
+from payments.batches import Entry, post_batch
+from payments.ledger import Leg
 from payments.models import Posting
 from tests import city
+from tests.ledger import AT, account, bank, open_window, owner
 from tests.shop import RESIDENT, Shop, balance_fen, open_shop, resident_of
 from vpass.common import clock
 
@@ -106,6 +109,31 @@ def test_merchant_statement__query_not_as_it_must_be__400(shop: Shop, query: str
     answer = shop.till.send("GET", f"/api/merchant/v1/statement?{query}")
 
     assert city.problem(answer) == (400, "request.invalid")
+
+
+def test_resident_statement__long_history__read_by_both_indexes_and_not_sorted(
+    transactional_db: None,
+):
+    open_window()
+    wallet, merchant, clearing = account("resident"), account("merchant"), bank()
+    sides = [(clearing, wallet, 9), (wallet, merchant, 1)] * 1_500
+    legs = [Leg(*side) for side in sides] + [Leg(clearing, merchant, 1) for _ in range(6_000)]
+    post_batch(
+        [
+            Entry(kind="x", caller="x", key=str(n), legs=[leg], event_at=AT)
+            for n, leg in enumerate(legs)
+        ],
+        at=AT,
+    )
+    with owner() as cursor:
+        cursor.execute("ANALYZE payments_posting")
+        cursor.execute("ANALYZE payments_transaction")
+
+    plan = statements.queries.postings_of(wallet).order_by("-id")[:21].explain()
+
+    assert "Merge Append" in plan
+    assert "posting_of_debit" in plan and "posting_of_credit" in plan
+    assert "Sort  " not in plan
 
 
 def test_postings_of__no_account__none():

@@ -96,9 +96,9 @@ def twin(name: str, *changes: tuple[str, str]) -> Iterator[str]:
 
 @contextmanager
 def posting_through(*changes: tuple[str, str]) -> Iterator[None]:
-    """Makes ledger.post call a copy of post_v1 with some of its text changed."""
-    with twin("post_v1", *changes) as copy, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ledger, "_POST", ledger._POST.replace("post_v1", copy))
+    """Makes ledger.post call a copy of post_v2 with some of its text changed."""
+    with twin("post_v2", *changes) as copy, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ledger, "_POST", ledger._POST.replace("post_v2", copy))
         yield
 
 
@@ -236,9 +236,9 @@ def test_reverse__ten_threads_with_keys_of_their_own__reversed_once():
 
 
 def reverse_together(
-    paid: int, function: str = "reverse_v1", *, key: str | None = None
+    paid: int, function: str = "reverse_v2", *, key: str | None = None
 ) -> Counter[str]:
-    call = ledger._call
+    call = ledger.call
 
     def reverse(_: int) -> ledger.Posted:
         own_key = key or uuid.uuid4().hex
@@ -246,7 +246,7 @@ def reverse_together(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            ledger, "_call", lambda sql, values: call(sql.replace("reverse_v1", function), values)
+            ledger, "call", lambda sql, values: call(sql.replace("reverse_v2", function), values)
         )
         return all_outcomes(10, reverse)
 
@@ -282,7 +282,7 @@ def test_reverse__guard_off__the_same_race_reverses_twice():
     resident, merchant = funded(1_000), funded(5_000, kind="merchant")
     paid = post((resident, merchant, 300)).transaction_id
 
-    with twin("reverse_v1", ("v_order, p_reverses,", "v_order, NULL,")) as unguarded:
+    with twin("reverse_v2", ("v_order, p_reverses,", "v_order, NULL,")) as unguarded:
         seen = reverse_together(paid, unguarded)
 
     assert seen["new"] > 1
@@ -332,10 +332,10 @@ def void_together(function: str = "void_v1") -> tuple[int, tuple[int, int]]:
     resident = funded(9_000)
     held = hold(resident, 1_000)
     hold(resident, 8_000)  # so that freeing it again would not show as less than nothing
-    call = ledger._call
+    call = ledger.call
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            ledger, "_call", lambda sql, values: call(sql.replace("void_v1", function), values)
+            ledger, "call", lambda sql, values: call(sql.replace("void_v1", function), values)
         )
         seen = all_outcomes(8, lambda _: ledger.void(hold_id=held, at=AT))
     return seen["done"], standing(resident)
@@ -401,7 +401,7 @@ def test_post__both_ways_at_once__no_deadlock_even_without_a_second_try(
 UNORDERED = (
     ("ORDER BY ledger_rank_v1(a.kind), l.account", "ORDER BY array_position(p_debits, l.account)"),
     (
-        "WHERE b.account_id = v_account.id AND b.shard = 0;",
+        "WHERE b.account_id = v_account.id AND b.shard = v_shard;",
         f"WHERE b.account_id = v_account.id; {WIDEN}",
     ),
 )

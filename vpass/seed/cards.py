@@ -6,7 +6,7 @@ from cards import taps
 from cards.models import BusLine, Issuer
 from identity.models import MachineKey, Organisation, Terminal
 from identity.organisations import ISSUER_SCENE
-from payments import merchants
+from payments import ledger, merchants
 from payments.models import Bank
 from vpass.common.signing import ed25519_public_bytes, generate_ed25519, private_pem
 from vpass.seed.people import open_organisation
@@ -28,9 +28,11 @@ def open_issuers(city: Organisation, *, bank: Bank) -> dict[str, Any]:
         [(taps.PURPOSE, "乘车", "Bus ride", [])],
         scene="bus",
     )
-    merchants.open_merchant(
+    payee = merchants.open_merchant(
         organisation=company, bank=bank, payout_account="tok_weifang_bus_company_8017"
     )
+    # Every tap pays it.
+    ledger.spread_account(merchants.merchant_account(payee), shards=ledger.HOT_SHARDS)
     BusLine.objects.create(
         organisation=company,
         code="1",
