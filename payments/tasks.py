@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from payments import charges, debits, ledger, orders, payouts, proof, proposals
+from payments import charges, debits, ledger, orders, pay_codes, payouts, proof, proposals
 from payments.settlement import payouts as settlement
 from payments.settlement import windows
 from vpass.common import clock
@@ -38,6 +38,12 @@ def expire_proposals() -> None:
 def expire_due_orders() -> None:
     """End the payments that nobody confirmed in time."""
     orders.expire_due_orders(at=clock.now())
+
+
+@shared_task
+def purge_pay_codes() -> None:
+    """Forget the pay codes of yesterday and before."""
+    pay_codes.purge(at=clock.now())
 
 
 @shared_task

@@ -19,6 +19,7 @@ from vpass.seed.iot import open_parking
 from vpass.seed.money import hire_accountants, open_bank, open_shop
 from vpass.seed.operations import hire_operator
 from vpass.seed.people import desk_code_of, hire, open_organisation, terminal_code_of
+from vpass.seed.risk import lay_down_rules
 
 LOGINS = "demo.json"
 
@@ -68,6 +69,7 @@ def fill_city(*, state_dir: Path, at: datetime) -> None:
         bank = open_bank(city)
         tills = open_shop(city, bank=bank)
         open_parking(city, bank=bank, at=at)
+        lay_down_rules()
         appointments = open_appointments(hall, at=at)
         logins = {
             "clerk": hire(hall, "clerk"),
