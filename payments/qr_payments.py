@@ -78,7 +78,7 @@ class QrShown:
     """A code as its merchant shows it; `text` is a QR's text, or a link's address."""
 
     id: str
-    kind: str
+    form: str
     text: str
     title: str
     amount_fen: int | None
@@ -288,7 +288,7 @@ def _merchant_of(caller: Caller) -> Merchant:
 def _show(qr: MerchantQr) -> QrShown:
     return QrShown(
         id=str(qr.id),
-        kind=qr.kind,
+        form=qr.kind,
         text=_text(qr),
         title=qr.title,
         amount_fen=qr.amount_fen,

@@ -19,7 +19,7 @@ _REFERENCE = r"^[0-9A-Za-z._-]{1,64}\Z"
 
 
 class MerchantQrRequest(StrictSerializer):
-    kind = serializers.ChoiceField(
+    form = serializers.ChoiceField(
         choices=MerchantQr.Kind.choices,
         help_text="static: printed, the payer gives the amount; dynamic: a till's, for one amount; "
         "link: an address to follow from a merchant's own app or page.",
@@ -38,7 +38,7 @@ class MerchantQrRequest(StrictSerializer):
 
 class MerchantQrMade(StrictSerializer):
     id = serializers.UUIDField()
-    kind = serializers.CharField()
+    form = serializers.CharField()
     text = serializers.CharField(help_text="Of the QR (docs/merchant-qr.md), or the address.")
     title = serializers.CharField()
     amount_fen = serializers.IntegerField(allow_null=True)
@@ -51,7 +51,7 @@ class MerchantQrMade(StrictSerializer):
 
 class MerchantQrStanding(StrictSerializer):
     id = serializers.UUIDField()
-    kind = serializers.CharField()
+    form = serializers.CharField()
     is_over = serializers.BooleanField(help_text="Nobody can begin a payment with it any more.")
     picture_png = serializers.CharField(
         allow_null=True, help_text="The QR as a PNG in base64, for print and screen; not of a link."
@@ -95,7 +95,7 @@ class MerchantQrs(Endpoint):
         asked = self.read(MerchantQrRequest)
         made = qr_payments.make(
             caller=self.caller,
-            kind=asked["kind"],
+            kind=asked["form"],
             title=asked["title"],
             amount_fen=asked.get("amount_fen"),
             merchant_reference=asked.get("merchant_reference"),
@@ -120,7 +120,7 @@ class OneMerchantQr(Endpoint):
         is_link = found.kind == MerchantQr.Kind.LINK
         answer: dict[str, Any] = {
             "id": found.id,
-            "kind": found.kind,
+            "form": found.kind,
             "is_over": qr_payments.is_over(found, at=self.at),
             "picture_png": None if is_link else b64encode(qr_payments.picture(found)).decode(),
             "payment": None if paid is None else vars(orders.show(paid)),

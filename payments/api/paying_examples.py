@@ -14,7 +14,7 @@ _QR_TEXT = (
 )
 _QR = {
     "id": "018f2f6e-0000-7000-8000-00000000002a",
-    "kind": "dynamic",
+    "form": "dynamic",
     "text": _QR_TEXT,
     "title": "惠民超市 1号收银台",
     "amount_fen": 1234,
@@ -55,7 +55,7 @@ SET_PAYMENT_PIN = [_asked({"pin": "482915", "word": _WORD}), _answered(_PIN)]
 MERCHANT_QR = [
     _asked(
         {
-            "kind": "dynamic",
+            "form": "dynamic",
             "title": _QR["title"],
             "amount_fen": 1234,
             "merchant_reference": _REFERENCE,
@@ -67,7 +67,7 @@ QR_STANDING = [
     _answered(
         {
             "id": _QR["id"],
-            "kind": "dynamic",
+            "form": "dynamic",
             "is_over": False,
             "picture_png": "iVBORw0KGgo=",
             "payment": _PAID,
