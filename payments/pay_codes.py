@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from django.db import connection, transaction
+from django.db import connection
 
 from identity import access_log, codes
 from payments import accounts
@@ -168,9 +168,13 @@ def use_shown(text: str, *, caller: Caller, reference: str, at: datetime) -> Sho
 
 def purge(*, at: datetime) -> None:
     """Forget codes long past, a bounded number at a time."""
-    with transaction.atomic():
-        past = PayCode.objects.filter(expires_at__lt=at - KEPT_FOR).values("code_hash")
-        PayCode.objects.filter(code_hash__in=list(past[:_PURGE_ROWS])).delete()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "DELETE FROM payments_paycode WHERE code_hash = ANY (ARRAY("
+            " SELECT code_hash FROM payments_paycode WHERE expires_at < %s"
+            " ORDER BY expires_at LIMIT %s FOR UPDATE SKIP LOCKED))",
+            [at - KEPT_FOR, _PURGE_ROWS],
+        )
 
 
 def check_digit(digits: str) -> str:
