@@ -12,7 +12,7 @@ from django.db.models.expressions import Combinable
 from identity import code_format, delegation, disclosure, keys, queries, server_codes
 from identity.access_log import Deed, Use, write_use
 from identity.code_format import SCENES, CodeError
-from identity.models import Delegation, Grant, Resident
+from identity.models import Delegation, Device, Grant, Resident
 from identity.refusals import REFUSALS as REFUSALS
 from identity.refusals import BusSuspended as BusSuspended
 from identity.refusals import CaseNeeded as CaseNeeded
@@ -58,7 +58,8 @@ class ShownCode:
 class CodeUse:
     """What came of using a code up: its holder, or the problem code of the refusal.
 
-    `delegation` is set when somebody acts for the holder, or the holder for an enterprise.
+    `delegation` is set when somebody acts for the holder, or the holder for an enterprise;
+    `device` is the phone that has shown the code.
     """
 
     resident: Resident | None = None
@@ -67,6 +68,7 @@ class CodeUse:
     line_id: uuid.UUID | None = None
     knows_holder: bool = True
     delegation: Delegation | None = None
+    device: Device | None = None
 
 
 class Occasion(Protocol):
@@ -211,6 +213,7 @@ def use_code(
         line_id=written.line_id,
         knows_holder=rule is not None and rule.knows_holder,
         delegation=found.grant.delegation,
+        device=found.grant.device,
     )
 
 

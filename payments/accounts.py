@@ -8,8 +8,17 @@ from payments import ledger, queries
 from payments.ledger import Leg
 from payments.models import Bank
 from vpass.common import outbox
+from vpass.common.errors import DomainError
 
 WALLET_CREDITED = "payments.wallet_credited"
+
+
+class PayingSuspended(DomainError):
+    """Paying is suspended for this account."""
+
+    code = "account.pay_suspended"
+    status = 403
+    title_zh = "该账户的付款功能已暂停"
 
 
 def bank_account(bank: Bank) -> int:
@@ -25,9 +34,16 @@ def resident_account(resident_id: uuid.UUID) -> int:
 def refuse_suspended(resident_id: uuid.UUID) -> None:
     """Return when a resident may move money; nobody suspends them before we commit.
 
-    Raises AccountSuspended.
+    Raises AccountSuspended, PayingSuspended.
     """
-    if queries.lock_resident(resident_id) != "active":
+    refuse_state(queries.lock_resident(resident_id))
+
+
+def refuse_state(payer_state: str) -> None:
+    """Return when a payer in this state (queries.Parties) may pay; raises as refuse_suspended."""
+    if payer_state == "pay_suspended":
+        raise PayingSuspended
+    if payer_state != "active":
         raise AccountSuspended
 
 

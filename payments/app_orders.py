@@ -20,9 +20,12 @@ def open_order(
     title: str,
     merchant_reference: str,
     actor: str,
+    way: str = Order.Way.APP,
+    till_id: uuid.UUID | None = None,
+    open_for: timedelta = OPEN_FOR,
     at: datetime,
 ) -> Order:
-    """Write a payment that waits OPEN_FOR for its payer's word, within the caller's transaction.
+    """Write a payment that waits `open_for` for its payer's word, within the caller's transaction.
 
     `merchant_reference` is unique for the merchant, for ever: what opens orders of its own begins
     it with its kind and a colon ("bill:…"). Whether the parties may pay and be paid is asked when
@@ -31,14 +34,15 @@ def open_order(
     order = Order(
         id=uuid7(at),
         merchant_id=merchant_id,
-        till_id=None,
+        till_id=till_id,
         payer_id=payer_id,
         amount_fen=amount_fen,
         title=title,
         merchant_reference=merchant_reference,
         state="confirming",
-        confirm_by=at + OPEN_FOR,
+        confirm_by=at + open_for,
         created_at=at,
+        way=way,
     )
     if not history.write_order(order, actor=actor, at=at):
         raise OrderReferenceTaken

@@ -14,7 +14,17 @@ class PaymentsConfig(AppConfig):
     def ready(self) -> None:
         from cards import obligations
         from identity import deletion, own_data
-        from payments import accounts, charges, debits, fares, figures, payouts, personal, refunds
+        from payments import (
+            accounts,
+            charges,
+            debits,
+            fares,
+            figures,
+            payouts,
+            personal,
+            refunds,
+            risk,
+        )
         from payments.settlement import payouts as settlement
         from payments.settlement import windows
 
@@ -30,6 +40,7 @@ class PaymentsConfig(AppConfig):
             debits.DEBIT_PREPARED, "payments.bank", debits.send_prepared, calls_out=True
         )
         outbox.subscribe(payouts.PAYOUT_CHANGED, "payments.settlement", settlement.follow_payout)
+        outbox.subscribe(risk.RISK_FROZEN, "payments.risk", risk.freeze_on)
         outbox.subscribe(fares.TAP_RECORDED, "payments.fares", fares.charge_fare)
         # Many transactions each: outside of the one that marks the delivery.
         for name, collect in (

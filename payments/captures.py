@@ -16,6 +16,7 @@ def capture_order(
     parties: Parties,
     *,
     from_bank: int | None = None,
+    by_bank_fen: int | None = None,
     event_at: datetime | None = None,
     at: datetime,
 ) -> None:
@@ -23,14 +24,15 @@ def capture_order(
     transaction.
 
     With `from_bank`, the account of a bank which has booked it from the payer's card, the money
-    comes from there, through the payer's wallet; `event_at` is then when. Raises
-    InsufficientFunds.
+    comes from there, through the payer's wallet, all of it or `by_bank_fen`; `event_at` is then
+    when. Raises InsufficientFunds.
     """
     if parties.payer_account is None or parties.merchant_account is None:
         raise InsufficientFunds  # a wallet into which nothing was ever put
     legs = [Leg(parties.payer_account, parties.merchant_account, order.captured_fen)]
     if from_bank is not None:
-        legs.insert(0, Leg(from_bank, parties.payer_account, order.captured_fen))
+        fen = order.captured_fen if by_bank_fen is None else by_bank_fen
+        legs.insert(0, Leg(from_bank, parties.payer_account, fen))
     ledger.post(
         kind="payment",
         caller=f"order:{order.id}",

@@ -3,26 +3,30 @@
 import uuid
 from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 
 from identity.models import Device
-from identity.residents import AccountSuspended
-from payments import history, queries, sources
-from payments.captures import capture_order
+from payments import accounts, grades, history, pins, queries, risk, sources
+from payments.grades import LimitExceeded, PinNeeded
 from payments.merchants import MerchantSuspended
-from payments.models import Order
-from payments.orders import Shown, answered, debit_card, is_waiting, show
+from payments.models import Order, PaymentLimit
+from payments.orders import Shown, answered, carry_out, is_waiting, show
 from payments.queries import LockedOrder, Parties
+from payments.risk import Verdict
 from vpass.common.callers import Caller, required
 from vpass.common.errors import DomainError, NotFound
-from vpass.common.idempotency import IdempotencyKey, once
+from vpass.common.idempotency import IdempotencyKey, find_answer, once
 from vpass.common.signing import BadToken, decode_jws, public_from_point
 
 TYPE = "vpass-confirm+jwt"
 LIFE_S = 60
 PATH = "/api/resident/v1/payments/{order_id}/confirmation"
 DECLINED = "order.declined"
+
+Means = PaymentLimit.Means
+_NOTHING = Verdict(outcome="", reasons=())
 
 
 class ConfirmationInvalid(DomainError):
@@ -38,28 +42,44 @@ def confirm_order(
     caller: Caller,
     order_id: uuid.UUID,
     confirmation: str,
+    pin: str | None = None,
     idempotency_key: IdempotencyKey,
     at: datetime,
 ) -> Shown:
     """Pay a waiting payment with the payer's signature over order, payee and amount: captured from
     the balance, or capturing while a bank debits the card that the payer has chosen by now.
 
+    With the payment `pin` more may be paid by code, and it is needed where a rule of risk asks for
+    it; a wrong one counts as a try whatever else there is to refuse.
+
     `confirmation` is a JWS, typ `vpass-confirm+jwt`, by the device's key, with `aud` the URL of
     the confirmation, `iat` at most 60 s old, `jti`, `order` and `payee` (their ids as text) and
     `amount_fen`. For want of money, or with a card that cannot pay, nothing changes, so that the
-    payer can put some in or choose otherwise, and confirm again in time. Raises NotFound,
-    orders.OrderNotWaiting, orders.OrderExpired, ConfirmationInvalid, InsufficientFunds,
-    CardNotUsable, AccountSuspended, MerchantSuspended, and what `once` raises.
+    payer can put some in or choose otherwise, and confirm again in time; the same with a PIN that
+    is missing, or a limit that is reached. A payment that a rule of risk stops has failed. Raises
+    NotFound, orders.OrderNotWaiting, orders.OrderExpired, ConfirmationInvalid, InsufficientFunds,
+    CardNotUsable, AccountSuspended, accounts.PayingSuspended, MerchantSuspended, grades.PinNeeded,
+    grades.LimitExceeded, risk.RiskRefused, what pins.prove raises, and what `once` raises.
     """
+    if pin is not None and find_answer(idempotency_key) is None:
+        pins.prove(resident_id=required(caller.resident_id), pin=pin)
     with once(idempotency_key, at=at) as claim:
         if claim.answer is None:
             locked = _lock_of_payer(order_id, caller=caller)
             order = locked.order
             if is_waiting(order, at=at):
-                _judge(confirmation, caller=caller, order=order, at=at)
+                device = _judge(confirmation, caller=caller, order=order, at=at)
                 _refuse_suspended(locked.parties)
-                _pay(order, locked.parties, actor=caller.scope, at=at)
+                verdict = _weigh(order, device, has_pin=pin is not None, at=at)
+                risk.open_case(order, verdict, at=at)
+                if verdict.freezes:
+                    reason = risk.RiskRefused.code
+                    history.change_order(order, "failed", reason=reason, actor=caller.scope, at=at)
+                else:
+                    _pay(order, locked.parties, actor=caller.scope, at=at)
             claim.answer = asdict(show(order))
+    if claim.answer["reason"] == risk.RiskRefused.code:
+        raise risk.RiskRefused(payment_id=claim.answer["id"])
     return answered(claim.answer)
 
 
@@ -79,15 +99,51 @@ def decline_order(
     return answered(claim.answer)
 
 
+def _weigh(order: Order, device: Device, *, has_pin: bool, at: datetime) -> Verdict:
+    """Count a payment by code under the payer's limit, and say what risk thinks of it.
+
+    What was shown at a till was weighed there. Raises PinNeeded, LimitExceeded.
+    """
+    facts = queries.look(order, at=at)
+    verdict = _NOTHING
+    if order.way not in (Order.Way.CODE, Order.Way.DIGITS):
+        verdict = risk.judge(facts, amount_fen=order.amount_fen, bound_at=device.bound_at, at=at)
+    if verdict.freezes:
+        return verdict
+    if (verdict.needs_pin or order.needs_pin) and not has_pin:
+        raise PinNeeded
+    if order.way == Order.Way.APP:
+        return verdict  # no barcode: the central bank's limits are not about it
+    means = Means.PIN if has_pin else Means.SIGNATURE
+    if order.way == Order.Way.QR_STATIC:
+        means = Means.STATIC
+    ask: dict[str, Any] = {"amount_fen": order.amount_fen, "at": at}
+    limit = grades.limit_of(facts, means=means, device=device.grade)
+    spend = grades.spend_within(facts, limit, **ask)
+    whose: dict[str, Any] = {"payer_id": order.payer_id, "amount_fen": order.amount_fen}
+    if spend is not None and grades.count(spend, **whose):
+        order.grade = spend.grade
+        return verdict
+    if means == Means.SIGNATURE:
+        better = grades.limit_of(facts, means=Means.PIN, device=device.grade)
+        if grades.spend_within(facts, better, **ask) is not None:
+            raise PinNeeded
+    raise LimitExceeded(
+        grade=None if limit is None else limit.grade,
+        single_fen=None if limit is None else limit.single_fen,
+        daily_fen=None if limit is None else limit.daily_fen,
+    )
+
+
 def _pay(order: Order, parties: Parties, *, actor: str, at: datetime) -> None:
-    card = sources.card_to_pay(resident_id=order.payer_id, card_id=parties.card_id, at=at)
-    if card is not None:
+    funding = sources.funding_of(order.amount_fen, parties, payer_id=order.payer_id, at=at)
+    if funding.card is not None:
         for to_state in ("authorised", "capturing"):
             history.change_order(order, to_state, actor=actor, at=at)
-        debit_card(order, card, at=at)
-        return
-    history.change_order(order, "captured", captured_fen=order.amount_fen, actor=actor, at=at)
-    capture_order(order, parties, at=at)
+    else:
+        captured_fen = order.amount_fen
+        history.change_order(order, "captured", captured_fen=captured_fen, actor=actor, at=at)
+    carry_out(order, parties, funding, at=at)
 
 
 def _lock_of_payer(order_id: uuid.UUID, *, caller: Caller) -> LockedOrder:
@@ -98,13 +154,12 @@ def _lock_of_payer(order_id: uuid.UUID, *, caller: Caller) -> LockedOrder:
 
 
 def _refuse_suspended(parties: Parties) -> None:
-    if parties.payer_state != "active":
-        raise AccountSuspended
+    accounts.refuse_state(parties.payer_state)
     if parties.merchant_state != "active":
         raise MerchantSuspended
 
 
-def _judge(confirmation: str, *, caller: Caller, order: Order, at: datetime) -> None:
+def _judge(confirmation: str, *, caller: Caller, order: Order, at: datetime) -> Device:
     device = Device.objects.get(id=required(caller.device_id))
     try:
         claims = decode_jws(
@@ -122,3 +177,4 @@ def _judge(confirmation: str, *, caller: Caller, order: Order, at: datetime) -> 
     is_number = type(claims["amount_fen"]) is int
     if not is_same or not is_number or at.timestamp() - claims["iat"] > LIFE_S:
         raise ConfirmationInvalid
+    return device

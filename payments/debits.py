@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from cards import paying
 from cards.paying import PayableCard
-from payments import accounts, history, queries, states
+from payments import accounts, history, ledger, queries, states
 from payments.banks import BankStanding, DebitOrder, PartnerBank
 from payments.captures import capture_order
 from payments.models import Bank, Debit, DebitChange
@@ -189,6 +189,10 @@ def _carry_on(
         if debit.state in states.DEBIT.final:
             raise RuntimeError("a debit ends while its order waits for it")
         return
+    if debit.amount_fen < order.amount_fen and debit.state in states.DEBIT.final:
+        # What the balance pays of it was held; freed and taken in one transaction, it goes nowhere
+        # else in between.
+        ledger.void(hold_id=order.id, at=at)
     if debit.state == "booked":
         history.change_order(order, to_state, captured_fen=order.amount_fen, actor=actor, at=at)
         from_bank = accounts.bank_account(debit.bank)
@@ -197,6 +201,7 @@ def _carry_on(
             order,
             replace(parties, payer_account=payer_account),
             from_bank=from_bank,
+            by_bank_fen=debit.amount_fen,
             event_at=booked_at,
             at=at,
         )

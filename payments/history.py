@@ -3,21 +3,24 @@ statement."""
 
 import uuid
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from django.db import connection
 
-from payments import states
+from payments import grades, states
+from payments.grades import Spend
 from payments.models import Charge, Order
 from vpass.common.ids import uuid7
 
 _WRITE = """
-WITH made AS (
+WITH counted AS (_COUNT), made AS (
     INSERT INTO payments_order (id, merchant_id, till_id, payer_id, amount_fen, title,
-        merchant_reference, state, reason, captured_fen, refunded_fen, confirm_by, created_at)
-    VALUES (%(id)s, %(merchant_id)s, %(till_id)s, %(payer_id)s, %(amount_fen)s, %(title)s,
+        merchant_reference, state, reason, captured_fen, refunded_fen, confirm_by, created_at,
+        way, grade, needs_pin)
+    SELECT %(id)s, %(merchant_id)s, %(till_id)s, %(payer_id)s, %(amount_fen)s, %(title)s,
         %(merchant_reference)s, %(state)s, %(reason)s, %(captured_fen)s, 0, %(confirm_by)s,
-        %(created_at)s)
+        %(created_at)s, %(way)s, %(grade)s, %(needs_pin)s
+    WHERE NOT %(is_counted)s OR EXISTS (SELECT FROM counted)
     ON CONFLICT (merchant_id, merchant_reference) DO NOTHING RETURNING id
 ), line AS (
     INSERT INTO payments_orderchange (order_id, from_state, to_state, event, actor, at)
@@ -26,13 +29,13 @@ WITH made AS (
         WITH ORDINALITY AS step (from_state, to_state, event, number)
     ORDER BY step.number RETURNING 1
 )
-SELECT count(*) FROM made
-"""
+SELECT (SELECT count(*) FROM made), (SELECT count(*) FROM counted)
+""".replace("_COUNT", grades.COUNT)
 
 _CHANGE = """
 WITH changed AS (
     UPDATE payments_order SET state = %(to_state)s, reason = %(reason)s,
-        captured_fen = %(captured_fen)s
+        captured_fen = %(captured_fen)s, grade = %(grade)s
     WHERE id = %(id)s AND state = %(from_state)s RETURNING id
 ), line AS (
     INSERT INTO payments_orderchange (order_id, from_state, to_state, event, actor, at)
@@ -87,22 +90,15 @@ SELECT count(*) FROM changed
 def write_order(order: Order, *, via: tuple[str, ...] = (), actor: str, at: datetime) -> bool:
     """Write a new order, which has left its initial state already, perhaps `via` others; False when
     the merchant has used its reference before, and nothing is written."""
-    reached = (*via, order.state)
-    left = (states.ORDER.initial, *via)
-    return _write(
-        _WRITE,
-        {
-            **{
-                field.attname: getattr(order, field.attname)
-                for field in Order._meta.concrete_fields
-            },
-            "from_states": list(left),
-            "to_states": list(reached),
-            "events": [states.ORDER.event(*step) for step in zip(left, reached, strict=True)],
-            "actor": actor,
-            "at": at,
-        },
-    )
+    return _write_order(order, None, via=via, actor=actor, at=at) == "written"
+
+
+def write_counted_order(
+    order: Order, spend: Spend | None, *, via: tuple[str, ...] = (), actor: str, at: datetime
+) -> Literal["written", "full", "taken"]:
+    """The same, counted against the payer's limit of the day: "full" when that has no room, "taken"
+    when the merchant's reference is; nothing is written or counted then."""
+    return _write_order(order, spend, via=via, actor=actor, at=at)
 
 
 def change_order(
@@ -126,6 +122,7 @@ def change_order(
         "event": event,
         "reason": reason,
         "captured_fen": captured_fen,
+        "grade": order.grade,
         "actor": actor,
         "at": at,
     }
@@ -203,3 +200,32 @@ def _write(statement: str, values: dict[str, Any]) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
         return bool(cursor.fetchone()[0])
+
+
+def _write_order(
+    order: Order, spend: Spend | None, *, via: tuple[str, ...], actor: str, at: datetime
+) -> Literal["written", "full", "taken"]:
+    order.grade = None if spend is None else spend.grade
+    reached = (*via, order.state)
+    left = (states.ORDER.initial, *via)
+    whose: Any = {"payer_id": order.payer_id, "amount_fen": order.amount_fen}
+    values = {
+        **grades.values_of(spend, **whose),
+        **{field.attname: getattr(order, field.attname) for field in Order._meta.concrete_fields},
+        "from_states": list(left),
+        "to_states": list(reached),
+        "events": [states.ORDER.event(*step) for step in zip(left, reached, strict=True)],
+        "actor": actor,
+        "at": at,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_WRITE, values)
+        made, counted = cursor.fetchone()
+    if made:
+        return "written"
+    if spend is None:
+        return "taken"
+    if not counted:
+        return "full"
+    grades.uncount(spend, **whose)
+    return "taken"

@@ -4,29 +4,29 @@ What the payer has chosen pays: the balance at once, or a bank card, when its ba
 """
 
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 
 from cards.paying import CardNotUsable
 from identity import codes
-from payments import debits, history, queries, sources
+from payments import debits, grades, history, ledger, pay_codes, queries, risk, sources
 from payments.captures import capture_order
+from payments.grades import Spend
 from payments.ledger import InsufficientFunds
 from payments.merchants import MerchantSuspended
-from payments.models import Order
+from payments.models import Order, PaymentLimit
 from payments.queries import LockedOrder, Parties
-from payments.sources import BankCard
+from payments.sources import Funding
 from vpass.common.callers import Caller, required
 from vpass.common.errors import Conflict, DomainError, NotAllowed, NotFound
 from vpass.common.idempotency import IdempotencyKey, once
 from vpass.common.ids import uuid7
 
-PURPOSE = "payment"
+PURPOSE = pay_codes.PURPOSE
 MAX_PAYMENT_FEN = 5_000_000
 CONFIRM_WITHIN = timedelta(minutes=2)
 EXPIRY = "orders.expiry"  # who moves an order on when its time is over
@@ -57,6 +57,8 @@ class OrderExpired(DomainError):
 # Refusals of a payment whose code is used up.
 REFUSALS: dict[str, type[DomainError]] = {
     **codes.REFUSALS,
+    **pay_codes.REFUSALS,
+    risk.RiskRefused.code: risk.RiskRefused,
     CardNotUsable.code: CardNotUsable,
     InsufficientFunds.code: InsufficientFunds,
     MerchantSuspended.code: MerchantSuspended,
@@ -120,16 +122,17 @@ def pay_by_code(
     idempotency_key: IdempotencyKey,
     at: datetime,
 ) -> Shown:
-    """Take a payment by the code a resident shows at the caller's till.
+    """Take a payment by the code a resident shows at the caller's till: the one code or 18 digits.
 
-    `amount_fen` is 1 to MAX_PAYMENT_FEN; above settings.NO_CONFIRMATION_FEN the payment waits for
-    the payer's word, CONFIRM_WITHIN, else it is captured at once, or capturing while a bank debits
-    the payer's card. `merchant_reference` is the merchant's own, once for ever. A genuine code is
-    used up whatever comes of it; a refusal for want of money, a card that cannot pay or a suspended
-    party leaves a failed order (the member `payment_id`; with OrderReferenceTaken it is the other
-    payment's). The same request gets the same answer again. Raises a codes.ScanRefused,
-    InsufficientFunds, CardNotUsable, MerchantSuspended, OrderReferenceTaken, NotAllowed for a
-    caller that is no merchant, and what `once` raises.
+    `amount_fen` is 1 to MAX_PAYMENT_FEN; above what the code alone may pay, once or today, or when
+    a rule of risk asks for it, the payment waits for the payer's word, CONFIRM_WITHIN, else it is
+    captured at once, or capturing while a bank debits the payer's card. `merchant_reference` is the
+    merchant's own, once for ever. A genuine code is used up whatever comes of it; a refusal for
+    want of money, a card that cannot pay, a suspended party or risk leaves a failed order (the
+    member `payment_id`; with OrderReferenceTaken it is the other payment's). The same request gets
+    the same answer again. Raises a codes.ScanRefused, one of pay_codes.REFUSALS, InsufficientFunds,
+    CardNotUsable, MerchantSuspended, risk.RiskRefused, OrderReferenceTaken, NotAllowed for a caller
+    that is no merchant, and what `once` raises.
     """
     asked = Asked(
         code=code, amount_fen=amount_fen, title=title, merchant_reference=merchant_reference
@@ -202,18 +205,6 @@ def lock_of_merchant(order_id: uuid.UUID, *, caller: Caller) -> LockedOrder:
     return locked
 
 
-def debit_card(order: Order, source: BankCard, *, at: datetime) -> None:
-    """Have a bank pay an order that is capturing, from a card, after the caller's transaction."""
-    debits.prepare(
-        card=source.card,
-        bank=source.bank,
-        resident_id=order.payer_id,
-        order_id=order.id,
-        amount_fen=order.amount_fen,
-        at=at,
-    )
-
-
 def is_waiting(order: Order, *, at: datetime) -> bool:
     """Whether a locked order can still be confirmed; one whose time is over expires here.
 
@@ -252,76 +243,131 @@ def _pay_once(
 
 
 def _pay(asked: Asked, *, caller: Caller, refusal: str | None, at: datetime) -> dict[str, Any]:
-    shown = codes.read_genuine(asked.code, at=at)
-    use = codes.use_code(
-        caller=caller,
-        shown=shown,
-        purpose=PURPOSE,
-        case_number=asked.merchant_reference,
-        at=at,
+    shown = pay_codes.use_shown(
+        asked.code, caller=caller, reference=asked.merchant_reference, at=at
     )
-    if use.resident is None:
-        return {"refusal": use.reason}
-    parties = queries.lock_parties(
-        organisation_id=required(caller.organisation_id), payer_id=use.resident.id
+    if shown.payer_id is None:
+        late = {} if shown.retry_after is None else {"retry_after": shown.retry_after}
+        return {"refusal": shown.reason, **late}
+    found = queries.lock_and_look(
+        organisation_id=required(caller.organisation_id), payer_id=shown.payer_id, at=at
     )
-    if parties is None:
+    if found is None:
         raise NotAllowed
-    order = _new_order(asked, caller=caller, payer_id=use.resident.id, parties=parties, at=at)
-    card, told = _decide(order, parties, refusal=refusal or _refusal(parties), at=at)
-    via = ("authorised",) if card is not None else ()
-    if not history.write_order(order, via=via, actor=caller.scope, at=at):
+    parties, facts = found
+    order = _new_order(asked, caller=caller, shown=shown, parties=parties, at=at)
+    verdict = risk.judge(facts, amount_fen=order.amount_fen, bound_at=shown.bound_at, at=at)
+    refusal = refusal or _refusal(parties) or (risk.RiskRefused.code if verdict.freezes else None)
+    limit = grades.limit_of(facts, means=PaymentLimit.Means.CODE, device=shown.device)
+    spend = grades.spend_within(facts, limit, amount_fen=order.amount_fen, at=at)
+    plan = _decide(
+        order, parties, refusal=refusal, spend=None if verdict.needs_word else spend, at=at
+    )
+    order.needs_pin = order.state == "confirming" and verdict.needs_pin
+    written = history.write_counted_order(
+        order, plan.spend, via=plan.via, actor=caller.scope, at=at
+    )
+    if written == "full":  # another payment was faster than this one's look at the limit
+        plan = _decide(order, parties, refusal=None, spend=None, at=at)
+        written = history.write_counted_order(order, None, actor=caller.scope, at=at)
+    if written == "taken":
         known = Order.objects.values_list("id", flat=True).get(
             merchant_id=parties.merchant_id, merchant_reference=asked.merchant_reference
         )
         return {"refusal": OrderReferenceTaken.code, "payment_id": str(known)}
-    if told:
-        return told | {"payment_id": str(order.id)}
-    if card is not None:
-        debit_card(order, card, at=at)
-    elif order.state == "captured":
-        capture_order(order, parties, at=at)
+    if refusal in (None, risk.RiskRefused.code):
+        risk.open_case(order, verdict, at=at)
+    if plan.told:
+        return plan.told | {"payment_id": str(order.id)}
+    if plan.funding is not None:
+        carry_out(order, parties, plan.funding, at=at)
     return asdict(show(order))
 
 
+def carry_out(order: Order, parties: Parties, funding: Funding, *, at: datetime) -> None:
+    """Move the money of an order that is captured, or have a card's bank asked for its part of one
+    that is capturing, while the balance's part is held. Raises InsufficientFunds."""
+    if funding.card is None:
+        capture_order(order, parties, at=at)
+        return
+    if funding.balance_fen:
+        if parties.payer_account is None:
+            raise InsufficientFunds
+        ledger.hold(
+            hold_id=order.id,
+            account=parties.payer_account,
+            amount_fen=funding.balance_fen,
+            purpose=PURPOSE,
+            reference=order.id,
+            expires_at=None,
+            at=at,
+        )
+    debits.prepare(
+        card=funding.card.card,
+        bank=funding.card.bank,
+        resident_id=order.payer_id,
+        order_id=order.id,
+        amount_fen=funding.card_fen,
+        at=at,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """What becomes of a new order beside its state: what pays, what is counted, what refuses it."""
+
+    told: dict[str, str] = field(default_factory=dict)
+    funding: Funding | None = None
+    spend: Spend | None = None
+
+    @property
+    def via(self) -> tuple[str, ...]:
+        is_by_card = self.funding is not None and self.funding.card is not None
+        return ("authorised",) if is_by_card else ()
+
+
 def _decide(
-    order: Order, parties: Parties, *, refusal: str | None, at: datetime
-) -> tuple[BankCard | None, dict[str, str]]:
-    """Set the state in which a new order is written; the card that pays, and what refuses it."""
+    order: Order, parties: Parties, *, refusal: str | None, spend: Spend | None, at: datetime
+) -> _Plan:
+    """Set the state in which a new order is written; without `spend` the payer's word is needed."""
+    order.reason, order.confirm_by, order.captured_fen = refusal, None, 0
     if refusal is not None:
-        order.state, order.reason = "failed", refusal
-        return None, {"refusal": refusal}
-    if order.amount_fen > settings.NO_CONFIRMATION_FEN:
+        order.state = "failed"
+        return _Plan(told={"refusal": refusal})
+    if spend is None:
         order.state, order.confirm_by = "confirming", at + CONFIRM_WITHIN
-        return None, {}
+        return _Plan()
     try:
-        card = sources.card_to_pay(resident_id=order.payer_id, card_id=parties.card_id, at=at)
+        funding = sources.funding_of(order.amount_fen, parties, payer_id=order.payer_id, at=at)
     except CardNotUsable as error:
         order.state, order.reason = "failed", error.members["reason"]
-        return None, {"refusal": error.code, "reason": error.members["reason"]}
-    if card is None:
+        return _Plan(told={"refusal": error.code, "reason": error.members["reason"]})
+    if funding.card is None:
         order.state, order.captured_fen = "captured", order.amount_fen
     else:
         order.state = "capturing"
-    return card, {}
+    return _Plan(funding=funding, spend=spend)
 
 
 def _new_order(
-    asked: Asked, *, caller: Caller, payer_id: uuid.UUID, parties: Parties, at: datetime
+    asked: Asked, *, caller: Caller, shown: pay_codes.Shown, parties: Parties, at: datetime
 ) -> Order:
     return Order(
         id=uuid7(at),
         merchant_id=parties.merchant_id,
         till_id=caller.id,
-        payer_id=payer_id,
+        payer_id=required(shown.payer_id),
         amount_fen=asked.amount_fen,
         title=asked.title,
         merchant_reference=asked.merchant_reference,
         created_at=at,
+        way=shown.way,
     )
 
 
 def _refusal(parties: Parties) -> str | None:
     if parties.merchant_state != "active":
         return MerchantSuspended.code
+    if parties.payer_state == "pay_suspended":
+        return codes.PaySuspended.code
     return None if parties.payer_state == "active" else codes.HolderSuspended.code

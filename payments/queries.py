@@ -5,17 +5,25 @@ Beside `payments.ledger` and `payments.proof`, only this module names the tables
 
 import uuid
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 from django.db import connection
 from django.db.models import OuterRef, QuerySet, Subquery
 
+from payments import facts
+from payments.facts import FACTS, PAYER_STATE, Facts
 from payments.models import Account, Order, Refund, Transaction
 from payments.models import AccountLine as AccountLine  # what `postings_of` gives
 
+# What the payer's wallet `ra` has to spend, where several sources `s` pay together.
+AVAILABLE = """CASE WHEN cardinality(s.kinds) > 1 THEN (
+        SELECT sum(b.posted_fen - b.held_fen - COALESCE(b.floor_fen, 0))::bigint
+        FROM payments_balance b WHERE b.account_id = ra.id) END"""
+
 # Shared locks: whoever suspends one of them waits for the payment, or the payment sees it.
-_LOCK_PARTIES = """
-SELECT m.id, m.state, r.state, ma.id, ra.id, s.card_id
+_LOCK_PARTIES = f"""
+SELECT m.id, m.state, {PAYER_STATE}, ma.id, ra.id, s.card_id, COALESCE(s.kinds, '{{}}'),
+    {AVAILABLE}
 FROM payments_merchant m
     JOIN identity_resident r ON r.id = %(payer)s
     LEFT JOIN payments_account ma ON ma.kind = 'merchant' AND ma.currency = 'CNY'
@@ -25,15 +33,25 @@ FROM payments_merchant m
     LEFT JOIN payments_paymentsource s ON s.resident_id = r.id
 WHERE m.organisation_id = %(organisation)s
 FOR SHARE OF m, r
-"""
+"""  # noqa: S608  our own text
 
 # The same for a resident alone.
-_LOCK_RESIDENT = "SELECT state FROM identity_resident WHERE id = %s FOR SHARE"
+_LOCK_RESIDENT = f"SELECT {PAYER_STATE} FROM identity_resident r WHERE id = %s FOR SHARE"  # noqa: S608
 
-_LOCK_ORDER = """
-SELECT o.*, m.state AS merchant_state, r.state AS payer_state,
+# What is known of the payer, together with the parties or alone.
+_LOCK_AND_LOOK = _LOCK_PARTIES.replace(
+    "\nFROM payments_merchant m", f",\n{FACTS}\nFROM payments_merchant m"
+)
+_LOOK = f"""
+SELECT {FACTS} FROM payments_merchant m, identity_resident r
+WHERE m.id = %(merchant)s AND r.id = %(payer)s
+"""  # noqa: S608  our own text
+
+_LOCK_ORDER = f"""
+SELECT o.*, m.state AS merchant_state, {PAYER_STATE} AS payer_state,
     m.organisation_id AS organisation_id, ma.id AS merchant_account, ra.id AS payer_account,
-    s.card_id AS card_id
+    s.card_id AS card_id, COALESCE(s.kinds, '{{}}') AS kinds, {AVAILABLE} AS available_fen,
+    (SELECT d.amount_fen FROM payments_debit d WHERE d.order_id = o.id) AS by_card_fen
 FROM payments_order o
     JOIN payments_merchant m ON m.id = o.merchant_id
     JOIN identity_resident r ON r.id = o.payer_id
@@ -44,7 +62,7 @@ FROM payments_order o
     LEFT JOIN payments_paymentsource s ON s.resident_id = r.id
 WHERE o.id = %(order)s
 FOR UPDATE OF o FOR SHARE OF m, r
-"""
+"""  # noqa: S608  our own text
 
 # One statement. `moved`: what the window's postings did to merchants' accounts, payouts left out.
 # `before`: what earlier windows have left: everything their lines are made of, less what was paid,
@@ -117,24 +135,25 @@ WHERE COALESCE(told.paid, 0) <> COALESCE(line.gross_fen, 0)
 _LOCK_CHARGES = "SELECT pg_advisory_xact_lock(22097, hashtext(%s))"
 
 # Whoever owes something that could be paid now: both parties active, and the money there.
-_PAYERS_TO_COLLECT_FROM = """
+_PAYERS_TO_COLLECT_FROM = f"""
 SELECT DISTINCT c.payer_id
 FROM payments_charge c
     JOIN payments_merchant m ON m.id = c.merchant_id AND m.state = 'active'
-    JOIN identity_resident r ON r.id = c.payer_id AND r.state = 'active'
+    JOIN identity_resident r ON r.id = c.payer_id AND {PAYER_STATE} = 'active'
     JOIN payments_account a ON a.kind = 'resident' AND a.currency = 'CNY' AND a.owner = r.id::text
 WHERE c.state = 'due' AND c.amount_fen <= (
     SELECT sum(b.posted_fen - b.held_fen - COALESCE(b.floor_fen, 0))
     FROM payments_balance b WHERE b.account_id = a.id)
 LIMIT %s
-"""
+"""  # noqa: S608  our own text
 
 
 @dataclass(frozen=True)
 class Parties:
     """Who pays whom, with their states and ledger accounts (None: never had money).
 
-    `card_id` is the bank card the payer has chosen to pay with, if any.
+    `card_id` is the bank card the payer has chosen to pay with, if any, and `kinds` the order of
+    several sources; `available_fen` is what the wallet has, told only where there are several.
     """
 
     merchant_id: uuid.UUID
@@ -143,15 +162,21 @@ class Parties:
     merchant_account: int | None
     payer_account: int | None
     card_id: uuid.UUID | None
+    kinds: list[str]
+    available_fen: int | None
 
 
 @dataclass(frozen=True)
 class LockedOrder:
-    """An order that nobody else changes before we commit, and its parties."""
+    """An order that nobody else changes before we commit, and its parties.
+
+    `by_card_fen` is what a bank was asked to pay of it, None without one.
+    """
 
     order: Order
     organisation_id: uuid.UUID
     parties: Parties
+    by_card_fen: int | None
 
 
 def lock_parties(*, organisation_id: uuid.UUID, payer_id: uuid.UUID) -> Parties | None:
@@ -163,8 +188,28 @@ def lock_parties(*, organisation_id: uuid.UUID, payer_id: uuid.UUID) -> Parties 
     return None if row is None else Parties(*row)
 
 
+def lock_and_look(
+    *, organisation_id: uuid.UUID, payer_id: uuid.UUID, at: datetime
+) -> tuple[Parties, Facts] | None:
+    """The same with what is known of the payer, in the same statement."""
+    values = {"organisation": organisation_id, "payer": payer_id, **facts.values_at(at)}
+    with connection.cursor() as cursor:
+        cursor.execute(_LOCK_AND_LOOK, values)
+        row = cursor.fetchone()
+    return None if row is None else (Parties(*row[:-1]), facts.read(row[-1]))
+
+
+def look(order: Order, *, at: datetime) -> Facts:
+    """What is known of an order's payer, this order left out."""
+    values = {"merchant": order.merchant_id, "payer": order.payer_id}
+    with connection.cursor() as cursor:
+        cursor.execute(_LOOK, values | facts.values_at(at, this=order.id))
+        return facts.read(cursor.fetchone()[0])
+
+
 def lock_resident(resident_id: uuid.UUID) -> str:
-    """Return the state of a resident, who cannot be suspended before we commit."""
+    """Return the state of a resident, who cannot be suspended before we commit; "pay_suspended"
+    when only paying is."""
     with connection.cursor() as cursor:
         cursor.execute(_LOCK_RESIDENT, [resident_id])
         return str(cursor.fetchone()[0])
@@ -183,8 +228,10 @@ def lock_order(order_id: uuid.UUID) -> LockedOrder | None:
         merchant_account=row["merchant_account"],
         payer_account=row["payer_account"],
         card_id=row["card_id"],
+        kinds=row["kinds"],
+        available_fen=row["available_fen"],
     )
-    return LockedOrder(found[0], row["organisation_id"], parties)
+    return LockedOrder(found[0], row["organisation_id"], parties, row["by_card_fen"])
 
 
 def lock_charges(payer_id: uuid.UUID) -> None:

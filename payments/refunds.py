@@ -1,16 +1,21 @@
-"""Gives money back: all or part of a captured payment, each refund once."""
+"""Gives money back: all or part of a captured payment, each refund once.
+
+It goes back to what has paid, the last source first: to the bank card up to what the card paid,
+through the wallet and by a payout, then into the balance.
+"""
 
 import uuid
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from payments import accounts, history, ledger, queries
+from payments import accounts, history, ledger, payouts, queries
 from payments.ledger import InsufficientFunds, Leg
 from payments.merchants import MerchantSuspended
-from payments.models import Order, Refund
+from payments.models import Debit, Order, Refund
 from payments.orders import lock_of_merchant
-from payments.queries import Parties
-from vpass.common import outbox
+from payments.payouts import Destination, Payee
+from payments.queries import LockedOrder
+from vpass.common import clock, outbox
 from vpass.common.callers import Caller
 from vpass.common.errors import Conflict
 from vpass.common.idempotency import IdempotencyKey, once
@@ -76,8 +81,7 @@ def refund_order(
                     _known(locked.order, refund, amount_fen=amount_fen)
                     if refund is not None
                     else _refund(
-                        locked.order,
-                        locked.parties,
+                        locked,
                         amount_fen=amount_fen,
                         reference=reference,
                         actor=caller.scope,
@@ -97,16 +101,17 @@ def _known(order: Order, refund: Refund, *, amount_fen: int) -> RefundShown:
 
 
 def _refund(
-    order: Order,
-    parties: Parties,
+    locked: LockedOrder,
     *,
     amount_fen: int,
     reference: str,
     actor: str,
     at: datetime,
 ) -> RefundShown:
+    order, parties = locked.order, locked.parties
     if parties.merchant_state != "active":
         raise MerchantSuspended
+    to_card_fen = min(amount_fen, max(0, (locked.by_card_fen or 0) - order.refunded_fen))
     refundable_fen = order.captured_fen - order.refunded_fen
     if amount_fen > refundable_fen:
         raise RefundTooMuch(refundable_fen=refundable_fen)
@@ -126,6 +131,8 @@ def _refund(
         event_at=at,
         at=at,
     )
+    if to_card_fen:
+        _send_to_card(order, to_card_fen, account=payer_account, at=at)
     event = {
         "order_id": order.id,
         "refund_id": refund_id,
@@ -135,6 +142,21 @@ def _refund(
     }
     outbox.publish(ORDER_REFUNDED, event, at=at)
     return _show(order, refund_id, reference=reference, amount_fen=amount_fen)
+
+
+def _send_to_card(order: Order, fen: int, *, account: int, at: datetime) -> None:
+    """Have the bank put a refund onto the card that paid; should it not, it stays in the wallet."""
+    debit = Debit.objects.select_related("bank").get(order_id=order.id)
+    payouts.prepare(
+        payee=Payee(account=account, resident_id=order.payer_id),
+        destination=Destination(
+            bank=debit.bank, account_token=debit.account_token, last4=debit.account_last4
+        ),
+        amount_fen=fen,
+        reference=f"V PASS R-{clock.city_date(at):%Y%m%d}",
+        business_date=clock.city_date(at),
+        at=at,
+    )
 
 
 def _show(order: Order, refund_id: uuid.UUID, *, reference: str, amount_fen: int) -> RefundShown:

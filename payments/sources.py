@@ -1,6 +1,8 @@
-"""Knows what a resident pays with at a till: the balance of the wallet, or a bound bank card."""
+"""Knows what a resident pays with: the balance of the wallet, a bound bank card, or one after the
+other in a stated order."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,17 +12,41 @@ from cards import paying
 from cards.paying import CardNotUsable, PayableCard
 from payments import accounts
 from payments.models import Bank, PaymentSource
-from vpass.common.errors import Conflict, NotFound
+from payments.queries import Parties
+from vpass.common.errors import Conflict, DomainError, NotFound
 
 # One statement decides who was first: it changes the choice that was seen, and no other.
 _CHOOSE = """
-INSERT INTO payments_paymentsource AS s (resident_id, card_id, version)
-SELECT %(resident)s, %(card)s, 1 WHERE %(seen)s = 0
+INSERT INTO payments_paymentsource AS s (resident_id, card_id, kinds, version)
+SELECT %(resident)s, %(card)s, %(kinds)s::text[], 1 WHERE %(seen)s = 0
     OR EXISTS (SELECT FROM payments_paymentsource WHERE resident_id = %(resident)s)
-ON CONFLICT (resident_id) DO UPDATE SET card_id = EXCLUDED.card_id, version = s.version + 1
+ON CONFLICT (resident_id) DO UPDATE SET card_id = EXCLUDED.card_id, kinds = EXCLUDED.kinds,
+    version = s.version + 1
     WHERE s.version = %(seen)s
 RETURNING version
 """
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceKind:
+    """A kind of source. One that takes the rest has no limit known to us, so nothing follows it."""
+
+    name: str
+    takes_the_rest: bool
+
+
+BALANCE = SourceKind(name="balance", takes_the_rest=False)
+BANK_CARD = SourceKind(name="bank_card", takes_the_rest=True)
+# A new kind of source: a line here, and its part in `funding_of` and in payments.refunds.
+SOURCES: dict[str, SourceKind] = {each.name: each for each in (BALANCE, BANK_CARD)}
+
+
+class SourceOrderInvalid(DomainError):
+    """This order of sources does not do: each once, and nothing after one that takes the rest."""
+
+    code = "payment_source.order_invalid"
+    status = 422
+    title_zh = "付款方式的顺序无效"
 
 
 class SourceChanged(Conflict):
@@ -32,11 +58,13 @@ class SourceChanged(Conflict):
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What pays: a card, or without one the balance. `version` counts the choices, from 0."""
+    """What pays: the kinds of SOURCES in their order, and the card. `version` counts the choices,
+    from 0."""
 
     card_id: uuid.UUID | None
     last4: str | None
     version: int
+    order: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +75,15 @@ class BankCard:
     bank: Bank
 
 
+@dataclass(frozen=True, kw_only=True)
+class Funding:
+    """How a payment is paid: so much of the balance, and the rest by the card, if there is one."""
+
+    balance_fen: int
+    card_fen: int = 0
+    card: BankCard | None = None
+
+
 def source_of(*, resident_id: uuid.UUID) -> Source:
     """Return what the resident pays with; the balance until something else was chosen.
 
@@ -54,34 +91,63 @@ def source_of(*, resident_id: uuid.UUID) -> Source:
     """
     found = PaymentSource.objects.filter(resident_id=resident_id).first()
     if found is None:
-        return Source(card_id=None, last4=None, version=0)
+        return Source(card_id=None, last4=None, version=0, order=[BALANCE.name])
     if found.card_id is None:
-        return Source(card_id=None, last4=None, version=found.version)
+        return Source(card_id=None, last4=None, version=found.version, order=[BALANCE.name])
     card = paying.card_in_place_of(card_id=found.card_id)
-    return Source(card_id=card.id, last4=card.last4, version=found.version)
+    return Source(
+        card_id=card.id,
+        last4=card.last4,
+        version=found.version,
+        order=found.kinds or [BANK_CARD.name],
+    )
 
 
 def choose_source(
-    *, resident_id: uuid.UUID, card_id: uuid.UUID | None, version: int, at: datetime
+    *,
+    resident_id: uuid.UUID,
+    card_id: uuid.UUID | None,
+    version: int,
+    order: Sequence[str] | None = None,
+    at: datetime,
 ) -> Source:
     """Pay with this card from now on, or with the balance, in place of the choice `version`.
 
-    The same again, as after a lost answer, changes nothing and is answered alike; a late one never
-    undoes a newer choice. Raises AccountSuspended, NotFound for another's card, CardNotUsable,
+    With an `order` of kinds of SOURCES, one after the other: ["balance", "bank_card"] takes from
+    the card what the balance does not have. The same again, as after a lost answer, changes nothing
+    and is answered alike; a late one never undoes a newer choice. Raises AccountSuspended,
+    accounts.PayingSuspended, SourceOrderInvalid, NotFound for another's card, CardNotUsable,
     SourceChanged.
     """
+    kinds = _checked(order, card_id=card_id)
     with transaction.atomic():
         accounts.refuse_suspended(resident_id)
         last4 = None
         if card_id is not None:
             last4 = bank_card(resident_id=resident_id, card_id=card_id, at=at).card.last4
+        asked = {"resident": resident_id, "card": card_id, "kinds": kinds, "seen": version}
         with connection.cursor() as cursor:
-            cursor.execute(_CHOOSE, {"resident": resident_id, "card": card_id, "seen": version})
+            cursor.execute(_CHOOSE, asked)
             is_chosen = cursor.fetchone() is not None
         now = source_of(resident_id=resident_id)
-        if not is_chosen and (now.card_id, now.version) != (card_id, version + 1):
+        same = (now.card_id, now.order, now.version) == (card_id, kinds, version + 1)
+        if not is_chosen and not same:
             raise SourceChanged(version=now.version)
-    return Source(card_id=card_id, last4=last4, version=version + 1)
+    return Source(card_id=card_id, last4=last4, version=version + 1, order=kinds)
+
+
+def funding_of(order_fen: int, parties: Parties, *, payer_id: uuid.UUID, at: datetime) -> Funding:
+    """How the payer's sources pay this much, in their order, by what the wallet has now.
+
+    Raises CardNotUsable when the card is needed and cannot pay.
+    """
+    balance_fen = 0
+    if BALANCE.name in parties.kinds and parties.card_id is not None:
+        balance_fen = min(order_fen, max(0, parties.available_fen or 0))
+    if parties.card_id is None or balance_fen == order_fen:
+        return Funding(balance_fen=order_fen)
+    card = card_to_pay(resident_id=payer_id, card_id=parties.card_id, at=at)
+    return Funding(balance_fen=balance_fen, card_fen=order_fen - balance_fen, card=card)
 
 
 def bank_card(*, resident_id: uuid.UUID, card_id: uuid.UUID, at: datetime) -> BankCard:
@@ -114,3 +180,18 @@ def card_to_pay(
             raise
     successor = paying.card_in_place_of(card_id=card_id)
     return card_to_pay(resident_id=resident_id, card_id=successor.id, at=at)
+
+
+def _checked(order: Sequence[str] | None, *, card_id: uuid.UUID | None) -> list[str]:
+    """The kinds in their order. Raises SourceOrderInvalid."""
+    if order is None:
+        return [BALANCE.name if card_id is None else BANK_CARD.name]
+    kinds = list(order)
+    is_known = bool(kinds) and len(set(kinds)) == len(kinds) and set(kinds) <= SOURCES.keys()
+    if (
+        not is_known
+        or any(SOURCES[kind].takes_the_rest for kind in kinds[:-1])
+        or (BANK_CARD.name in kinds) != (card_id is not None)
+    ):
+        raise SourceOrderInvalid
+    return kinds

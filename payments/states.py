@@ -1,4 +1,4 @@
-"""The edge tables of Cloud Pay: orders, charges, payouts, debits, windows, holds, proposals."""
+"""The edge tables of Cloud Pay, from orders and charges to proposals and cases of risk."""
 
 from vpass.common.states import EdgeTable
 
@@ -115,4 +115,11 @@ MERCHANT = EdgeTable(
     initial="active",
     edges={"active": {"suspended": "suspend"}, "suspended": {"active": "lift"}},
     final=set(),
+)
+
+RISK_CASE = EdgeTable(
+    name="risk_case",
+    initial="open",
+    edges={"open": {"cleared": "clear", "upheld": "uphold"}, "cleared": {}, "upheld": {}},
+    final={"cleared", "upheld"},
 )

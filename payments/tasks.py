@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from celery import shared_task
 
-from payments import charges, debits, ledger, orders, payouts, proof, proposals, seals
+from payments import charges, debits, ledger, orders, pay_codes, payouts, proof, proposals, seals
 from payments.settlement import payouts as settlement
 from payments.settlement import windows
 from vpass.common import clock
@@ -42,6 +42,12 @@ def expire_proposals() -> None:
 def expire_due_orders() -> None:
     """End the payments that nobody confirmed in time."""
     orders.expire_due_orders(at=clock.now())
+
+
+@shared_task
+def purge_pay_codes() -> None:
+    """Forget the pay codes of yesterday and before."""
+    pay_codes.purge(at=clock.now())
 
 
 @shared_task

@@ -142,9 +142,6 @@ ISSUERS: dict[str, dict[str, str]] = json.loads(os.environ.get("ISSUERS", "null"
     if ISSUERS_URL
 }
 
-# Payments of up to ¥1,000 need no word of the payer's beyond the code itself.
-NO_CONFIRMATION_FEN = int(os.environ.get("NO_CONFIRMATION_FEN", "100000"))
-
 # What the IoT platforms push is spread over so many shards, each drained by one at a time.
 IOT_SHARDS = 4
 

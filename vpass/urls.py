@@ -27,7 +27,18 @@ from identity.api import (
     resident,
     terminal,
 )
-from payments.api import bank, bank_cards, charges, finance, merchant, ways, withdrawals
+from payments.api import (
+    bank,
+    bank_cards,
+    charges,
+    finance,
+    merchant,
+    merchant_qr,
+    paying,
+    risk,
+    ways,
+    withdrawals,
+)
 from payments.api import resident as money
 from services.api import counter as queue
 from services.api import resident as booking
@@ -142,6 +153,11 @@ urlpatterns = [
     path(f"{_RESIDENT}top-ups", bank_cards.TopUps.as_view()),
     path(f"{_RESIDENT}top-ups/<uuid:top_up_id>", bank_cards.OneTopUp.as_view()),
     path(f"{_RESIDENT}payment-source", bank_cards.PaymentSources.as_view()),
+    path(f"{_RESIDENT}pay-codes", paying.PayCodes.as_view()),
+    path(f"{_RESIDENT}scanned-payments", paying.ScannedPayments.as_view()),
+    path(f"{_RESIDENT}payer-handles", paying.PayerHandles.as_view()),
+    path(f"{_RESIDENT}payer-handles/<uuid:merchant_id>", paying.OnePayerHandle.as_view()),
+    path(f"{_RESIDENT}payment-pin", paying.PaymentPins.as_view()),
     path(f"{_RESIDENT}withdrawals", withdrawals.Withdrawals.as_view()),
     path(f"{_RESIDENT}withdrawals/<uuid:withdrawal_id>", withdrawals.Withdrawal.as_view()),
     path(f"{_RESIDENT}funding-sources", withdrawals.FundingSources.as_view()),
@@ -222,6 +238,10 @@ urlpatterns = [
     path(f"{_MERCHANT}payments/<uuid:payment_id>/way", ways.MerchantPaymentWay.as_view()),
     path(f"{_MERCHANT}settlements", ways.Settlements.as_view()),
     path(f"{_MERCHANT}settlements/<int:settlement_id>/payments", ways.SettlementPayments.as_view()),
+    path(f"{_MERCHANT}qr-codes", merchant_qr.MerchantQrs.as_view()),
+    path(f"{_MERCHANT}qr-codes/<uuid:qr_id>", merchant_qr.OneMerchantQr.as_view()),
+    path(f"{_MERCHANT}qr-codes/<uuid:qr_id>/withdrawal", merchant_qr.QrWithdrawals.as_view()),
+    path(f"{_MERCHANT}app-orders", merchant_qr.AppOrders.as_view()),
     path(f"{_MERCHANT}statement", merchant.MerchantStatement.as_view()),
     # Banks
     path(f"{_BANK}credit-notices", bank.CreditNotices.as_view()),
@@ -237,6 +257,10 @@ urlpatterns = [
         f"{_FINANCE}windows/<int:window_id>/lines/<int:line_id>/payments",
         finance.LinePayments.as_view(),
     ),
+    path(f"{_FINANCE}risk-cases", risk.RiskCases.as_view()),
+    path(f"{_FINANCE}risk-cases/<uuid:case_id>/decision", risk.RiskDecisions.as_view()),
+    path(f"{_FINANCE}risk-rules", risk.RiskRules.as_view()),
+    path(f"{_FINANCE}payment-limits", risk.PaymentLimits.as_view()),
     path(f"{_FINANCE}proposals", finance.Proposals.as_view()),
     path(f"{_FINANCE}proposals/<uuid:proposal_id>/approval", finance.ProposalApprovals.as_view()),
     path(f"{_FINANCE}proposals/<uuid:proposal_id>/rejection", finance.ProposalRejections.as_view()),

@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from cards import paying
 from identity import residents
-from payments import sources, top_ups
+from payments import accounts, sources, top_ups
 from payments.api import bank_examples as examples
 from payments.models import Debit
 from payments.top_ups import MAX_TOP_UP_FEN
@@ -63,12 +63,21 @@ class PaymentSourceChoice(StrictSerializer):
     version = serializers.IntegerField(
         min_value=0, max_value=2**31 - 1, help_text="The version this choice replaces."
     )
+    order = serializers.ListField(
+        child=serializers.ChoiceField(choices=sorted(sources.SOURCES)),
+        required=False,
+        max_length=len(sources.SOURCES),
+        help_text='What pays first, and then the rest: ["balance", "bank_card"].',
+    )
 
 
 class PaymentSourceShown(StrictSerializer):
     card_id = serializers.UUIDField(allow_null=True, help_text="Null: the balance pays.")
     last4 = serializers.CharField(allow_null=True)
     version = serializers.IntegerField(help_text="Counts the choices, from 0.")
+    order = serializers.ListField(
+        child=serializers.CharField(), help_text="What pays first, and then the rest."
+    )
 
 
 class TopUps(Endpoint):
@@ -81,7 +90,12 @@ class TopUps(Endpoint):
         request=TopUpRequest,
         answers={201: TopUpStarted},
         idempotent=True,
-        problems=[residents.AccountSuspended, NotFound, paying.CardNotUsable],
+        problems=[
+            residents.AccountSuspended,
+            accounts.PayingSuspended,
+            NotFound,
+            paying.CardNotUsable,
+        ],
         examples=examples.TOP_UP,
     )
     def post(self, request: Request) -> Response:
@@ -132,9 +146,11 @@ class PaymentSources(Endpoint):
         answers={200: PaymentSourceShown},
         problems=[
             residents.AccountSuspended,
+            accounts.PayingSuspended,
             NotFound,
             paying.CardNotUsable,
             sources.SourceChanged,
+            sources.SourceOrderInvalid,
         ],
         examples=examples.CHOOSE_SOURCE,
     )
@@ -142,7 +158,8 @@ class PaymentSources(Endpoint):
         """Choose what pays from now on, in place of the choice of this version.
 
         Repeating it is safe: the same again is answered alike, and a late repeat never undoes a
-        newer choice. What a merchant gives back of a payment by card goes into the balance.
+        newer choice. What a merchant gives back goes to the card up to what the card has paid, and
+        then into the balance.
         """
         chosen = sources.choose_source(
             resident_id=required(self.caller.resident_id),

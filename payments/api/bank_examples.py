@@ -74,7 +74,7 @@ _TOP_UP = {
     "created_at": _AT,
     "history": [{"state": "prepared", "at": _AT}, {"state": "booked", "at": _AT}],
 }
-_CHOSEN = {"card_id": _CARD, "last4": "1234", "version": 3}
+_CHOSEN = {"card_id": _CARD, "last4": "1234", "version": 3, "order": ["bank_card"]}
 _SOURCE = {
     "id": "018f2f6e-0000-7000-8000-000000000014",
     "bank": _BANK,

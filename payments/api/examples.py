@@ -28,6 +28,8 @@ _RESIDENTS = {
     "state": "confirming",
     "reason": None,
     "card_last4": None,
+    "card_fen": 0,
+    "needs_pin": False,
     "confirm_by": "2026-11-21T02:02:00Z",
     "created_at": _AT,
 }

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from cards import paying
 from identity import codes, organisations
 from identity.models import Organisation, Terminal
-from payments import ledger, merchants, orders, refunds, statements
+from payments import ledger, merchants, orders, pay_codes, refunds, risk, statements
 from payments.api import examples
 from payments.models import Order
 from payments.queries import AccountLine
@@ -60,7 +60,9 @@ class TillEnrolled(StrictSerializer):
 
 
 class PaymentRequest(StrictSerializer):
-    code = serializers.CharField(max_length=2048, help_text="The text of the QR code.")
+    code = serializers.CharField(
+        max_length=2048, help_text="The text of the QR code, or the 18 digits of a bar code."
+    )
     amount_fen = serializers.IntegerField(min_value=1, max_value=orders.MAX_PAYMENT_FEN)
     title = serializers.CharField(max_length=100, help_text="What it is for; the payer reads it.")
     merchant_reference = serializers.RegexField(
@@ -162,6 +164,8 @@ class MerchantPayments(Endpoint):
         idempotent=True,
         problems=[
             *codes.REFUSALS.values(),
+            *pay_codes.REFUSALS.values(),
+            risk.RiskRefused,
             ledger.InsufficientFunds,
             paying.CardNotUsable,
             merchants.MerchantSuspended,

@@ -9,7 +9,17 @@ from rest_framework.response import Response
 
 from cards import paying
 from identity import residents
-from payments import confirmations, ledger, merchants, orders, statements
+from payments import (
+    accounts,
+    confirmations,
+    grades,
+    ledger,
+    merchants,
+    orders,
+    pins,
+    risk,
+    statements,
+)
 from payments.api import examples
 from payments.models import Order
 from payments.queries import AccountLine
@@ -49,6 +59,8 @@ class ResidentPayment(StrictSerializer):
     card_last4 = serializers.CharField(
         allow_null=True, help_text="Of the bank card that pays or has paid; null: the balance."
     )
+    card_fen = serializers.IntegerField(help_text="What the card pays of it; the balance the rest.")
+    needs_pin = serializers.BooleanField(help_text="The confirmation has to bring the PIN.")
     confirm_by = serializers.DateTimeField(allow_null=True)
     created_at = serializers.DateTimeField()
 
@@ -57,6 +69,12 @@ class ConfirmationRequest(StrictSerializer):
     confirmation = serializers.CharField(
         max_length=4096,
         help_text='A JWS by the device key, typ "vpass-confirm+jwt"; docs/phone-proofs.md.',
+    )
+    pin = serializers.RegexField(
+        r"^[0-9]{6}\Z",
+        max_length=6,
+        required=False,
+        help_text="The payment PIN, where more is paid or payment.pin_needed has asked for it.",
     )
 
 
@@ -146,9 +164,16 @@ class Confirmations(Endpoint):
             orders.OrderExpired,
             confirmations.ConfirmationInvalid,
             residents.AccountSuspended,
+            accounts.PayingSuspended,
             merchants.MerchantSuspended,
             ledger.InsufficientFunds,
             paying.CardNotUsable,
+            grades.LimitExceeded,
+            grades.PinNeeded,
+            pins.PinNotSet,
+            pins.PinWrong,
+            pins.PinLocked,
+            risk.RiskRefused,
         ],
         examples=examples.CONFIRMATION,
     )
@@ -220,6 +245,8 @@ def _payment(order: Order) -> dict[str, Any]:
         "state": order.state,
         "reason": order.reason,
         "card_last4": order.debit.account_last4 if hasattr(order, "debit") else None,
+        "card_fen": order.debit.amount_fen if hasattr(order, "debit") else 0,
+        "needs_pin": order.needs_pin,
         "confirm_by": order.confirm_by,
         "created_at": order.created_at,
     }

@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from identity import residents
-from payments import funding, ledger
+from payments import accounts, funding, ledger
 from payments.api import bank_examples as examples
 from payments.models import FundingSource, Payout
 from vpass.common.api import Audience, Endpoint, StrictSerializer, describes, page_serializer
@@ -74,7 +74,12 @@ class Withdrawals(Endpoint):
         request=WithdrawalRequest,
         answers={201: WithdrawalStarted},
         idempotent=True,
-        problems=[residents.AccountSuspended, funding.SourceUnknown, ledger.InsufficientFunds],
+        problems=[
+            residents.AccountSuspended,
+            accounts.PayingSuspended,
+            funding.SourceUnknown,
+            ledger.InsufficientFunds,
+        ],
         examples=examples.WITHDRAW,
     )
     def post(self, request: Request) -> Response:

@@ -24,6 +24,17 @@ from payments.models.ledger import (
     Transaction,
 )
 from payments.models.orders import Merchant, Order, OrderChange, Refund
+from payments.models.paying import (
+    MerchantQr,
+    PayCode,
+    PayCodeFailure,
+    PayerHandle,
+    PaymentLimit,
+    PaymentPin,
+    RiskCase,
+    RiskRule,
+    Spending,
+)
 from payments.models.settlement import Proposal, SettlementLine, Window, WindowChange
 
 __all__ = [
@@ -42,15 +53,24 @@ __all__ = [
     "Hold",
     "LedgerSeal",
     "Merchant",
+    "MerchantQr",
     "Order",
     "OrderChange",
+    "PayCode",
+    "PayCodeFailure",
+    "PayerHandle",
+    "PaymentLimit",
+    "PaymentPin",
     "PaymentSource",
     "Payout",
     "PayoutChange",
     "Posting",
     "Proposal",
     "Refund",
+    "RiskCase",
+    "RiskRule",
     "SettlementLine",
+    "Spending",
     "TopUpNumber",
     "Transaction",
     "Window",

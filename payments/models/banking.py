@@ -2,6 +2,7 @@
 
 import uuid
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
@@ -184,11 +185,13 @@ class DebitChange(BankWorkChange):
 
 
 class PaymentSource(models.Model):
-    """What a resident pays with at tills: a bank card, or without one the balance.
+    """What a resident pays with: a bank card, or without one the balance.
 
-    `version` counts the choices.
+    `kinds` is the order in which several pay together (payments.sources.SOURCES); empty: the card
+    alone, or without one the balance. `version` counts the choices.
     """
 
     resident = models.OneToOneField(Resident, models.PROTECT, primary_key=True)
     card = models.ForeignKey(Card, models.PROTECT, null=True)
     version = models.PositiveIntegerField()
+    kinds = ArrayField(models.TextField(), default=list, db_default=[])

@@ -24,7 +24,17 @@ class Merchant(models.Model):
 
 
 class Order(models.Model):
-    """A payment by a resident to a merchant, in fen; one that a charge has led to has no till."""
+    """A payment by a resident to a merchant, in fen; one that a charge has led to has no till.
+
+    `way` is how it was asked for; `grade` is what it was counted under for the day's limit.
+    """
+
+    class Way(models.TextChoices):
+        CODE = "code"  # the one code, scanned
+        DIGITS = "digits"  # 18 digits at an old till
+        QR_STATIC = "qr_static"
+        QR_DYNAMIC = "qr_dynamic"
+        APP = "app"  # a bill, an order in an app, a charge
 
     id = models.UUIDField(primary_key=True)
     merchant = models.ForeignKey(Merchant, models.PROTECT)
@@ -39,6 +49,9 @@ class Order(models.Model):
     refunded_fen = models.BigIntegerField(default=0)
     confirm_by = models.DateTimeField(null=True)
     created_at = models.DateTimeField()
+    way = models.TextField(choices=Way.choices, default=Way.APP, db_default=Way.APP)
+    grade = models.TextField(null=True)
+    needs_pin = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         constraints = [

@@ -305,7 +305,7 @@ def test_pay__chosen_card_replaced_twice__the_living_one_pays(
     debit = Debit.objects.get(order_id=shown.id)
     assert (debit.card_id, debit.account_token) == (living.id, living.token)
     chosen = sources.source_of(resident_id=resident_of(buyer.phone))
-    assert chosen == sources.Source(card_id=living.id, last4="7002", version=1)
+    assert chosen == sources.Source(card_id=living.id, last4="7002", version=1, order=["bank_card"])
 
 
 def replaced(card: Card, last4: str, *, at: datetime) -> Card:
@@ -414,7 +414,9 @@ def test_statement__what_the_card_brought_and_what_was_paid(
 def test_source__nothing_chosen__balance(payer: city.Phone):
     answer = payer.send("GET", "/api/resident/v1/payment-source")
 
-    assert answer.json() == {"card_id": None, "last4": None, "version": 0}
+    assert answer.json() == {
+        "card_id": None, "last4": None, "version": 0, "order": ["balance"],
+    }  # fmt: skip
 
 
 def test_source__put__chosen_and_a_repeat_is_answered_alike(
@@ -428,7 +430,9 @@ def test_source__put__chosen_and_a_repeat_is_answered_alike(
 
     assert first.status_code == again.status_code == 200
     assert first.json() == again.json() == payer.send("GET", path).json()
-    assert first.json() == {"card_id": str(card.id), "last4": "1234", "version": 1}
+    assert first.json() == {
+        "card_id": str(card.id), "last4": "1234", "version": 1, "order": ["bank_card"],
+    }  # fmt: skip
 
 
 def test_source__late_repeat_of_an_older_choice__refused_and_the_newer_one_stays(

@@ -45,7 +45,12 @@ def choose_card(day: Day) -> str:
     seen = wallet.payment_source().expect(200)
     same("what pays", seen["card_id"], None)
     chosen = [wallet.choose_source(shown["id"], seen["version"]).expect(200) for _ in range(2)]
-    expected = {"card_id": shown["id"], "last4": shown["last4"], "version": seen["version"] + 1}
+    expected = {
+        "card_id": shown["id"],
+        "last4": shown["last4"],
+        "version": seen["version"] + 1,
+        "order": ["bank_card"],
+    }
     same("the choice, and the same again", chosen, [expected, expected])
     late = wallet.choose_source(None, seen["version"])
     late.expect_refusal(409, "payment_source.changed")

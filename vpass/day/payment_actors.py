@@ -87,7 +87,7 @@ class Till:
     def enrol(self, *, enrolment_code: str) -> Reply:
         """Makes the key known with the code that the administrator gave."""
         body = {"enrolment_code": enrolment_code, "jwk": signing.jwk_of(self.private)}
-        return self._send("POST", "/till-keys", body)
+        return self.send("POST", "/till-keys", body)
 
     def pay(
         self, code: str, *, amount_fen: int, title: str, reference: str, key: str | None = None
@@ -99,11 +99,11 @@ class Till:
             "title": title,
             "merchant_reference": reference,
         }
-        return self._send("POST", "/payments", body, key=key or new_key())
+        return self.send("POST", "/payments", body, key=key or new_key())
 
     def payment(self, payment_id: str) -> Reply:
         """How a payment stands."""
-        return self._send("GET", f"/payments/{payment_id}")
+        return self.send("GET", f"/payments/{payment_id}")
 
     def settlements(self) -> Reply:
         """What the shop was paid out, newest first."""
@@ -116,15 +116,16 @@ class Till:
     def refund(self, payment_id: str, *, amount_fen: int, reference: str, key: str) -> Reply:
         """Gives a part back."""
         body = {"amount_fen": amount_fen, "reference": reference}
-        return self._send("POST", f"/payments/{payment_id}/refunds", body, key=key)
+        return self.send("POST", f"/payments/{payment_id}/refunds", body, key=key)
 
     def statement(self, query: str = "") -> Reply:
         """What moved on the shop's account on a business date, newest first."""
-        return self._send("GET", f"/statement{query}")
+        return self.send("GET", f"/statement{query}")
 
-    def _send(
+    def send(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, key: str | None = None
     ) -> Reply:
+        """One signed request; `path` is under the merchants' part."""
         return send_signed(
             self.transport,
             method,
