@@ -107,11 +107,11 @@ class Till:
 
     def settlements(self) -> Reply:
         """What the shop was paid out, newest first."""
-        return self._send("GET", "/settlements")
+        return self.send("GET", "/settlements")
 
     def settled_payments(self, settlement_id: int, query: str = "") -> Reply:
         """The single payments and refunds of a settlement."""
-        return self._send("GET", f"/settlements/{settlement_id}/payments{query}")
+        return self.send("GET", f"/settlements/{settlement_id}/payments{query}")
 
     def refund(self, payment_id: str, *, amount_fen: int, reference: str, key: str) -> Reply:
         """Gives a part back."""
