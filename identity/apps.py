@@ -17,6 +17,7 @@ class IdentityConfig(AppConfig):
             enrolment,
             figures,
             grants,
+            logins,
             organisations,
             staff,
             status_list,
@@ -37,3 +38,4 @@ class IdentityConfig(AppConfig):
         )
         contributions.register("purge_expired", "identity.tokens", devices.purge)
         contributions.register("purge_expired", "identity.grants", grants.purge)
+        contributions.register("purge_expired", "identity.logins", logins.purge)

@@ -139,3 +139,32 @@ DELEGATION = EdgeTable(
     },
     final={"declined", "revoked", "expired"},
 )
+
+# A login at a relying party: asked for in a browser, answered on the phone, ended by anybody.
+LOGIN = EdgeTable(
+    name="login",
+    initial="asked",
+    edges={
+        "asked": {
+            "approved": "approve",
+            "refused": "refuse",
+            "unmet": "fall_short",
+            "expired": "expire",
+        },
+        "approved": {"signed_in": "exchange", "lapsed": "lapse", "withdrawn": "withdraw"},
+        "signed_in": {
+            "ended": "log_out",
+            "lapsed": "lapse",
+            "withdrawn": "withdraw",
+            "reused": "revoke",
+        },
+        "refused": {},
+        "unmet": {},
+        "expired": {},
+        "ended": {},
+        "lapsed": {},
+        "withdrawn": {},
+        "reused": {},
+    },
+    final={"refused", "unmet", "expired", "ended", "lapsed", "withdrawn", "reused"},
+)

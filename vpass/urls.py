@@ -10,9 +10,11 @@ from identity.api import (
     counter,
     department,
     hotline,
+    login,
     lost_phones,
     my_delegations,
     my_log,
+    my_logins,
     my_sharing,
     public,
     resident,
@@ -54,6 +56,8 @@ urlpatterns = [
     path("till/", pages.TillPage.as_view()),
     path("operations/", pages.OperationsPage.as_view()),
     path("city/", pages.CityPage.as_view()),
+    path("oidc/authorize", pages.LoginPage.as_view()),
+    path("oidc/logout", login.EndSession.as_view()),
     # Operations
     path("health/live", health.live),
     path("health/ready", health.ready),
@@ -61,6 +65,15 @@ urlpatterns = [
     # Anybody
     path(".well-known/vpass-keys.json", public.KeySet.as_view()),
     path(".well-known/vpass-status/<int:number>", public.StatusLists.as_view()),
+    path(".well-known/openid-configuration", login.Discovery.as_view()),
+    # Logging in with V Pass: relying parties, and the browsers they send
+    path("oidc/token", login.token),
+    path("oidc/revoke", login.revoke),
+    path("oidc/userinfo", login.user_info),
+    path("oidc/logins", login.Logins.as_view()),
+    path("oidc/logins/<uuid:login_id>", login.OneLogin.as_view()),
+    path("oidc/logins/<uuid:login_id>/return", login.LoginReturns.as_view()),
+    path("oidc/logouts", login.Logouts.as_view()),
     # Residents' phones
     path(f"{_RESIDENT}enrolments", resident.Enrolments.as_view()),
     path(f"{_RESIDENT}enrolments/<uuid:enrolment_id>/phone-proof", resident.PhoneProofs.as_view()),
@@ -92,6 +105,11 @@ urlpatterns = [
         f"{_RESIDENT}consents/<uuid:consent_id>/withdrawal",
         my_sharing.ConsentWithdrawals.as_view(),
     ),
+    path(f"{_RESIDENT}login-looks", my_logins.LoginLooks.as_view()),
+    path(f"{_RESIDENT}logins", my_logins.MyLogins.as_view()),
+    path(f"{_RESIDENT}logins/<uuid:login_id>/approval", my_logins.LoginApprovals.as_view()),
+    path(f"{_RESIDENT}logins/<uuid:login_id>/refusal", my_logins.LoginRefusals.as_view()),
+    path(f"{_RESIDENT}logins/<uuid:login_id>/withdrawal", my_logins.LoginWithdrawals.as_view()),
     path(f"{_RESIDENT}share-recipients", my_sharing.ShareRecipients.as_view()),
     path(f"{_RESIDENT}case-shares", my_sharing.CaseShares.as_view()),
     path(

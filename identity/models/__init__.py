@@ -18,6 +18,13 @@ from identity.models.disclosure import (
     Dispute,
     Enterprise,
 )
+from identity.models.logins import (
+    Login,
+    LoginAccessToken,
+    LoginCode,
+    LoginRefreshToken,
+    RelyingParty,
+)
 from identity.models.people import (
     ATTRIBUTES,
     AccessLine,
@@ -57,10 +64,15 @@ __all__ = [
     "Enterprise",
     "Entitlement",
     "Grant",
+    "Login",
+    "LoginAccessToken",
+    "LoginCode",
+    "LoginRefreshToken",
     "MachineKey",
     "Organisation",
     "Redemption",
     "RefreshToken",
+    "RelyingParty",
     "Resident",
     "SigningKey",
     "Staff",
