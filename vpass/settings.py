@@ -112,6 +112,7 @@ REGISTER_URL = os.environ.get("REGISTER_URL", "http://127.0.0.1:8100/register")
 REGISTER_KEY_ID = os.environ.get("REGISTER_KEY_ID", "register-1")
 REGISTER_PUBLIC_KEY_PEM = SECRETS.register_public_key_pem
 SMS_URL = os.environ.get("SMS_URL", "http://127.0.0.1:8100/sms")
+RELYING_SITES_URL = os.environ.get("RELYING_SITES_URL", "http://127.0.0.1:8100/sites")
 BANK_CODE = os.environ.get("BANK_CODE", "WEIFANG-SANDBOX")  # which of our banks the rest leads to
 BANK_URL = os.environ.get("BANK_URL", "http://127.0.0.1:8100/bank")
 BANK_KEY_ID = os.environ.get("BANK_KEY_ID", "bank-1")

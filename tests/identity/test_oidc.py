@@ -1,6 +1,6 @@
 """Logging in with V Pass: from a relying party's page over the phone to tokens, and to the end."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import joserfc.jwt
@@ -9,16 +9,10 @@ from django.conf import settings
 from django.test import Client
 from joserfc.jwk import KeySet
 
-from identity import disclosure, logins, relying_parties
+from identity import disclosure
 from identity.models import (
     AccessLine,
-    Entitlement,
     Login,
-    LoginAccessToken,
-    LoginCode,
-    LoginRefreshToken,
-    Organisation,
-    Resident,
 )
 from tests import city, relying
 

@@ -13,6 +13,7 @@ from vpass.day.booking_actors import Appointments, Receptionist
 from vpass.day.card_actors import Bus, CardWallet
 from vpass.day.disclosure_actors import Department, PrivacyOfficer, Sharing
 from vpass.day.iot_actors import Driver, Parking
+from vpass.day.login_actors import SiteBrowser
 from vpass.day.memory import Memory
 from vpass.day.outside import Outside, Person
 from vpass.day.payment_actors import FinanceOfficer, Till, Wallet
@@ -81,6 +82,15 @@ class Disclosure:
 
 
 @dataclass
+class Logins:
+    """The browsers in which the resident logs in, and what came of it, by site."""
+
+    browsers: dict[str, SiteBrowser] = field(default_factory=dict)
+    ids: dict[str, str] = field(default_factory=dict)
+    subject: str = ""  # at the first site
+
+
+@dataclass
 class Day:
     """One day: the way to the program, the world outside, the actors, and what they hold."""
 
@@ -100,6 +110,7 @@ class Day:
     hotline_enrolment_code: str  # empty: enrolled on an earlier day
     terminal_id: str
     disclosure: Disclosure
+    logins: Logins = field(default_factory=Logins)
     resident: Person | None = None
     place: int = 0  # the resident's, in the crowd
     neighbour: Person | None = None

@@ -7,6 +7,7 @@ from vpass.day import (
     closing_steps,
     disclosure_steps,
     iot_steps,
+    login_steps,
     payment_steps,
     settlement_steps,
     status_steps,
@@ -24,5 +25,6 @@ STEPS = [
     *settlement_steps.STEPS,
     *closing_steps.STEPS,
     *disclosure_steps.STEPS,
+    *login_steps.STEPS,
     *status_steps.STEPS,
 ]
