@@ -168,3 +168,17 @@ LOGIN = EdgeTable(
     },
     final={"refused", "unmet", "expired", "ended", "lapsed", "withdrawn", "reused"},
 )
+
+# A nonce that a counter shows: signed by one phone, seen once by the counter.
+REVERSE_SCAN = EdgeTable(
+    name="reverse_scan",
+    initial="shown",
+    edges={
+        "shown": {"answered": "answer", "expired": "expire"},
+        "answered": {"collected": "collect", "lapsed": "lapse"},
+        "collected": {},
+        "expired": {},
+        "lapsed": {},
+    },
+    final={"collected", "expired", "lapsed"},
+)

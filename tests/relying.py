@@ -136,7 +136,7 @@ def look(phone: city.Phone, handle: str) -> Any:
 
 
 def word(
-    phone: city.Phone, shown: Mapping[str, Any], number: str, *, at: datetime, **changes: Any
+    phone: city.Phone, shown: Mapping[str, Any], number: str, /, *, at: datetime, **changes: Any
 ) -> str:
     """What the phone signs over a login as it was shown."""
     claims = {
@@ -158,6 +158,13 @@ def approve(phone: city.Phone, begun: Mapping[str, Any], *, at: datetime, **chan
     signed = word(phone, shown, begun["number"], at=at, **changes)
     path = f"{city.RESIDENT}/logins/{begun['id']}/approval"
     return phone.send("POST", path, {"approval": signed}, key=city.new_key())
+
+
+def approve_again(phone: city.Phone, begun: Mapping[str, Any], *, at: datetime) -> tuple[int, str]:
+    """The problem that a second approval meets, with any word."""
+    path = f"{city.RESIDENT}/logins/{begun['id']}/approval"
+    signed = phone.word(f"/logins/{begun['id']}/approval", typ=logins.TYPE, at=at)
+    return city.problem(phone.send("POST", path, {"approval": signed}, key=city.new_key()))
 
 
 def sent_back(answer: Any) -> dict[str, str]:

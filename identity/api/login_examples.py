@@ -88,3 +88,46 @@ DISCOVERY = [
         }
     )
 ]
+
+# The scan the other way round
+_NONCE = "VPN1.Vv3cJm0bD1l1mJcG1j0m9h2W6mJ6k1n6f4h9s2c7d8E"
+REVERSE_SCAN = [
+    asked({"purpose": "residence-permit", "case_number": "WF-2026-0042", "fields": None}),
+    answered({"id": _ID, "qr": f"{_BASE}/phone/#counter={_NONCE}", "expires_at": _SOON}, 201),
+]
+REVERSE_SCAN_STATE = [answered({"state": "answered"})]
+COLLECTION = [
+    asked({}),
+    answered(
+        {
+            "outcome": "accepted",
+            "assurance": "high",
+            "device": "hardware",
+            "scan": "018f2f6e-0000-7000-8000-000000000003",
+            "holder": "pZ2kq1n0Yb7mUu0o4l7m3g9X1c2d3e4f5g6h7i8j9k0",
+            "level": 2,
+            "fields": {"real_name": "王秀英", "over_18": True},
+            "redeemed_at": _AT,
+        }
+    ),
+]
+NONCE_LOOK = [
+    asked({"nonce": _NONCE}),
+    answered(
+        {
+            "id": _ID,
+            "organisation": {
+                "id": _ID,
+                "zh": "潍坊市政务服务中心",
+                "en": "Weifang Government Service Hall",
+            },
+            "desk": _ID,
+            "place": {"zh": "3号窗口", "en": "Desk 3"},
+            "purpose": {"code": "residence-permit", "zh": "办理居住证", "en": "Residence permit"},
+            "fields": ["over_18", "real_name"],
+            "case_number": "WF-2026-0042",
+            "expires_at": _SOON,
+        }
+    ),
+]
+PRESENCE = [asked({"answer": _WORD}), answered(_moved("answered"))]

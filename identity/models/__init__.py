@@ -45,6 +45,7 @@ from identity.models.people import (
     TerminalEnrolment,
     TokenFamily,
 )
+from identity.models.reverse_scans import ReverseScan
 
 __all__ = [
     "ATTRIBUTES",
@@ -74,6 +75,7 @@ __all__ = [
     "RefreshToken",
     "RelyingParty",
     "Resident",
+    "ReverseScan",
     "SigningKey",
     "Staff",
     "StaffSession",

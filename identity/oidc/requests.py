@@ -72,7 +72,7 @@ def begin(*, query: str, browser: str, at: datetime) -> Begun | str:
     except FatalClientError as error:
         raise RequestRefused(error.error) from error
     except OAuth2Error as error:
-        return _back(error.in_uri(error.redirect_uri))
+        return _back(error.redirect_uri, error)
     party: RelyingParty = request.client
     fields = sorted(set(scopes) - {"openid"})
     level = level_needed(request.acr_values, request.claims)
@@ -180,12 +180,13 @@ def _error(request: Any, error: str, description: str = "") -> OAuth2Error:
 
 
 def _refused(request: Any, error: str, description: str) -> str:
-    return _back(_error(request, error, description).in_uri(request.redirect_uri))
+    return _back(request.redirect_uri, _error(request, error, description))
 
 
-def _back(uri: str) -> str:
+def _back(uri: str, error: OAuth2Error | None = None) -> str:
     """With the issuer, so that a relying party of several cities can't mix them (RFC 9207)."""
-    return str(add_params_to_uri(uri, [("iss", settings.PUBLIC_URL)]))
+    told = [] if error is None else error.twotuples
+    return str(add_params_to_uri(uri, [*told, ("iss", settings.PUBLIC_URL)]))
 
 
 def _url(query: str) -> str:
