@@ -72,6 +72,8 @@ def begin(*, query: str, browser: str, at: datetime) -> Begun | str:
     except FatalClientError as error:
         raise RequestRefused(error.error) from error
     except OAuth2Error as error:
+        if not error.redirect_uri:  # malformed `claims`: the engine does not say where it came from
+            raise RequestRefused(error.error) from error
         return _back(error.redirect_uri, error)
     party: RelyingParty = request.client
     fields = sorted(set(scopes) - {"openid"})

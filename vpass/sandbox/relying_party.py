@@ -20,6 +20,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
+from vpass.sandbox.faults import json_bytes
 from vpass.sandbox.signatures import time_now
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -126,7 +127,7 @@ class RelyingSites:
     async def _me(self, request: web.Request) -> web.StreamResponse:
         """Who is logged in here."""
         visitor = self._visitor(request)
-        return web.json_response(visitor.me) if visitor.me else _failed("logged_out")
+        return _json(visitor.me) if visitor.me else _failed("logged_out")
 
     async def _refresh(self, request: web.Request) -> web.StreamResponse:
         """Asks V Pass anew, as a site does after ten minutes."""
@@ -137,7 +138,7 @@ class RelyingSites:
         )
         claims = await self._verified(tokens, client_id=client["client_id"])
         await self._learn(visitor, tokens, claims)
-        return web.json_response(visitor.me)
+        return _json(visitor.me)
 
     async def _logout(self, request: web.Request) -> web.StreamResponse:
         """Forgets the visitor and sends the browser to V Pass to log out there too."""
@@ -241,6 +242,10 @@ def _telling(handler: Handler) -> Handler:
             return _failed(str(error))
 
     return answer
+
+
+def _json(members: dict[str, Any]) -> web.Response:
+    return web.Response(body=json_bytes(members), content_type="application/json", charset="utf-8")
 
 
 def _failed(code: str) -> web.Response:

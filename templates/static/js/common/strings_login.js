@@ -67,4 +67,27 @@ export const LOGIN = {
   "why.login.refused": ["您拒绝了登录", "You refused to log in"],
   "why.login.number_wrong": ["数字不符", "The number was wrong"],
   "why.caller.level_too_low": ["认证级别不够", "The level was too low"],
+
+  // The scan the other way round
+  "counter.reverse": ["出示二维码，由市民手机签名（高保障）", "Show a code for the phone to sign (high assurance)"],
+  "counter.reverse_title": ["请市民用手机相机扫描", "Ask the resident to scan this"],
+  "counter.reverse_text": [
+    "手机会显示本窗口、事由和信息项，由本人签名。",
+    "The phone shows this desk, the purpose and the fields, and the resident signs.",
+  ],
+  "counter.reverse_qr": ["供市民手机扫描的二维码", "QR code for the resident's phone"],
+  "counter.reverse_over": ["已过期，请重新出示。", "Out of time; show a new one."],
+  "counter.reverse_close": ["关闭", "Close"],
+  "result.assurance": ["保障级别", "Assurance"],
+  "result.assurance_high": ["高：手机对本窗口签名", "High: signed by the phone for this desk"],
+  "presence.title": ["向此窗口证明身份？", "Prove who you are at this desk?"],
+  "presence.warn": [
+    "只有您本人正站在该窗口前才可同意。",
+    "Agree only if you are standing at that desk yourself.",
+  ],
+  "presence.yes": ["签名并出示", "Sign and show"],
+  "presence.no": ["不出示", "Do not show"],
+  "presence.signed": ["已向 {who} 出示", "Shown to {who}"],
+  "presence.let_go": ["未出示", "Nothing was shown"],
+  "presence.over": ["窗口二维码已失效，请窗口重新出示", "The desk's code is over; ask for a new one"],
 };

@@ -7,6 +7,7 @@ import { readPicture } from "../scanning/pictures.js";
 import { makeScanner } from "../scanning/scanner.js";
 import { makeAsking } from "./asking.js";
 import { makeResult } from "./result.js";
+import { makeReverse } from "./reverse.js";
 
 const TRIES = 3;
 const BETWEEN_TRIES_MS = 700;
@@ -25,6 +26,21 @@ export function makeScanning({ desk, onRefused }) {
 
   const result = makeResult({ onRetry: () => last && send(last), onChange: () => asking.offer(null) });
   const asking = makeAsking({ desk, onReleased: result.add, onWords: result.say });
+
+  const reverse = makeReverse({
+    desk,
+    request() {
+      const number = caseNumber.value.trim();
+      markField(caseNumber, number ? null : t("scan.case_missing"));
+      return number ? { purpose: purpose.value, case_number: number } : null;
+    },
+    onAccepted(answer) {
+      result.accepted(answer);
+      asking.offer(answer.scan, purposes.find(({ code }) => code === purpose.value)?.may_ask);
+      caseNumber.value = "";
+    },
+    onRefused: judge,
+  });
 
   function drawPurposes() {
     const chosen = purpose.value;
@@ -165,6 +181,7 @@ export function makeScanning({ desk, onRefused }) {
     },
     stop() {
       scanner.rest();
+      reverse.stop();
       last = null;
       result.clear();
       caseNumber.value = field.value = "";

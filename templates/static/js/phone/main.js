@@ -10,6 +10,7 @@ import { makeConfirming } from "./confirming.js";
 import { makeEnrolment } from "./enrolment.js";
 import { makeLoggingIn } from "./logging_in.js";
 import { makeMoney } from "./money.js";
+import { makePresence } from "./presence.js";
 import { openSession } from "./session.js";
 import { makeSharing } from "./sharing.js";
 import { makeVisits } from "./visits.js";
@@ -43,6 +44,7 @@ async function start() {
   const confirming = makeConfirming({ session, onDecided });
   const asking = makeAsking({ session, onDecided: (words) => wallet.announce(words) });
   const loggingIn = makeLoggingIn({ session, onDecided: (words) => wallet.announce(words) });
+  const presence = makePresence({ session, onDecided: (words) => wallet.announce(words) });
   const sharing = makeSharing({ session });
   const acting = makeActing({ session, onShow });
   let wallet = null;
@@ -73,6 +75,7 @@ async function start() {
     confirming.look();
     asking.attend();
     loggingIn.attend();
+    presence.attend();
     find("#tabs").hidden = false;
     // Asks the browser not to clear the key away when the disk runs full.
     navigator.storage?.persist?.();
@@ -110,7 +113,10 @@ async function start() {
   }
 
   window.addEventListener("hashchange", () => {
-    if (wallet) loggingIn.attend();
+    if (wallet) {
+      loggingIn.attend();
+      presence.attend();
+    }
     go({ focus: true });
   });
   onLanguage(() => wallet && drawFacts(wallet.me()));
