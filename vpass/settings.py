@@ -112,7 +112,8 @@ REGISTER_URL = os.environ.get("REGISTER_URL", "http://127.0.0.1:8100/register")
 REGISTER_KEY_ID = os.environ.get("REGISTER_KEY_ID", "register-1")
 REGISTER_PUBLIC_KEY_PEM = SECRETS.register_public_key_pem
 SMS_URL = os.environ.get("SMS_URL", "http://127.0.0.1:8100/sms")
-RELYING_SITES_URL = os.environ.get("RELYING_SITES_URL", "http://127.0.0.1:8100/sites")
+# The sandbox's web sites where residents log in; demo registrations alone lead there.
+RELYING_SITES_URL = os.environ.get("RELYING_SITES_URL") or f"{SMS_URL.removesuffix('/sms')}/sites"
 BANK_CODE = os.environ.get("BANK_CODE", "WEIFANG-SANDBOX")  # which of our banks the rest leads to
 BANK_URL = os.environ.get("BANK_URL", "http://127.0.0.1:8100/bank")
 BANK_KEY_ID = os.environ.get("BANK_KEY_ID", "bank-1")
@@ -185,6 +186,8 @@ OAUTH2_PROVIDER_ID_TOKEN_MODEL = "identity.Login"  # noqa: S105  a model
 MIGRATION_MODULES = {"oauth2_provider": None}
 OAUTH2_PROVIDER = {
     "PKCE_REQUIRED": True,
+    "ALLOWED_REDIRECT_URI_SCHEMES": ["https"],  # identity/relying_parties.py lets loopback in
+    "COMPLIANT_BCP_RFC9700_REDIRECT_URI_SCHEME": True,
     "REFRESH_TOKEN_REUSE_PROTECTION": True,
     "COMPLIANT_BCP_RFC9700_IMPLICIT_GRANT": True,
     "COMPLIANT_BCP_RFC9700_PASSWORD_GRANT": True,

@@ -110,7 +110,6 @@ class Supervisor:
         self.environ = {
             "PUBLIC_URL": self.web_url,
             "SMS_URL": f"{self.sandbox_url}/sms",
-            "RELYING_SITES_URL": f"{self.sandbox_url}/sites",
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "vpass.settings",
             "PYTHONUNBUFFERED": "1",

@@ -99,7 +99,10 @@ class Login(models.Model):
             ),
             # Nobody is logged in without the word of their phone and the city's receipt.
             models.CheckConstraint(
-                condition=Q(state__in=["asked", "refused", "unmet", "expired"])
+                condition=Q(state="asked")
+                | Q(state="refused")
+                | Q(state="unmet")
+                | Q(state="expired")
                 | Q(
                     resident__isnull=False,
                     device__isnull=False,

@@ -40,7 +40,8 @@ class ReverseScan(models.Model):
                 condition=Q(fields__contained_by=ATTRIBUTES), name="reverse_scan_known"
             ),
             models.CheckConstraint(
-                condition=Q(state__in=["shown", "expired"])
+                condition=Q(state="shown")
+                | Q(state="expired")
                 | Q(device__isnull=False, word__isnull=False),
                 name="reverse_scan_signed",
             ),

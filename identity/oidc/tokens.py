@@ -79,7 +79,6 @@ def discovery() -> dict[str, Any]:
         "request_uri_parameter_supported": False,
         "authorization_response_iss_parameter_supported": True,
         "ui_locales_supported": ["zh", "en"],
-        "service_documentation": base + "/docs/login-with-vpass.md",
     }
 
 

@@ -1,7 +1,7 @@
 // The page to which a relying party sends a browser: it waits for the phone, then goes back.
 
-import { find, nameOf, showProblem, showView } from "../common/dom.js";
-import { onLanguage, startLanguage, t } from "../common/language.js";
+import { find, showProblem, showView } from "../common/dom.js";
+import { inLanguage, onLanguage, startLanguage, t } from "../common/language.js";
 import { drawQr } from "../common/qr_picture.js";
 import { makeBrowser } from "./browser.js";
 
@@ -14,7 +14,7 @@ let login = null;
 function draw() {
   if (!login) return;
   const party = login.relying_party;
-  find("#login-to").textContent = t("login.to", { who: `${nameOf(party)} · ${party.name}` });
+  find("#login-to").textContent = t("login.to", { who: `${inLanguage({ zh: party.zh, en: party.en })} · ${party.name}` });
   const left = Math.ceil((Date.parse(login.expires_at) - browser.clock.now()) / 1000);
   find("#login-left").textContent = t("login.left", { s: Math.max(0, left) });
 }
