@@ -172,12 +172,13 @@ def write_line(
     """
     require_transaction("a line of the access log")
     is_own = caller.resident_id is not None
+    is_machine = not is_own and caller.staff_id is None and caller.kind != "relying_party"
     return AccessLine.objects.create(
         id=uuid7(at),
         resident_id=resident_id,
         organisation_id=caller.organisation_id,
         desk_id=caller.desk_id,
-        terminal_id=caller.id if not is_own and caller.staff_id is None else None,
+        terminal_id=caller.id if is_machine else None,
         staff_id=caller.staff_id,
         scene="own" if is_own else scene or caller.scene or "",
         purpose=purpose,

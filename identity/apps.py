@@ -18,6 +18,7 @@ class IdentityConfig(AppConfig):
             figures,
             grants,
             level_checks,
+            logins,
             machine_keys,
             organisations,
             proposals,
@@ -44,3 +45,4 @@ class IdentityConfig(AppConfig):
         contributions.register("purge_expired", "identity.level_checks", level_checks.purge)
         contributions.register("purge_expired", "identity.machine_keys", machine_keys.retire_due)
         contributions.register("purge_expired", "identity.proposals", proposals.expire_old)
+        contributions.register("purge_expired", "identity.logins", logins.purge)

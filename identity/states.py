@@ -230,3 +230,46 @@ DELETION = EdgeTable(
     },
     final={"cancelled", "refused", "done"},
 )
+
+# A login at a relying party: asked for in a browser, answered on the phone, ended by anybody.
+LOGIN = EdgeTable(
+    name="login",
+    initial="asked",
+    edges={
+        "asked": {
+            "approved": "approve",
+            "refused": "refuse",
+            "unmet": "fall_short",
+            "expired": "expire",
+        },
+        "approved": {"signed_in": "exchange", "lapsed": "lapse", "withdrawn": "withdraw"},
+        "signed_in": {
+            "ended": "log_out",
+            "lapsed": "lapse",
+            "withdrawn": "withdraw",
+            "reused": "revoke",
+        },
+        "refused": {},
+        "unmet": {},
+        "expired": {},
+        "ended": {},
+        "lapsed": {},
+        "withdrawn": {},
+        "reused": {},
+    },
+    final={"refused", "unmet", "expired", "ended", "lapsed", "withdrawn", "reused"},
+)
+
+# A nonce that a counter shows: signed by one phone, seen once by the counter.
+REVERSE_SCAN = EdgeTable(
+    name="reverse_scan",
+    initial="shown",
+    edges={
+        "shown": {"answered": "answer", "expired": "expire"},
+        "answered": {"collected": "collect", "lapsed": "lapse"},
+        "collected": {},
+        "expired": {},
+        "lapsed": {},
+    },
+    final={"collected", "expired", "lapsed"},
+)

@@ -2,7 +2,17 @@
 
 from celery import shared_task
 
-from identity import access_chain, case_shares, consent, delegation, deletion, keys, status_list
+from identity import (
+    access_chain,
+    case_shares,
+    consent,
+    delegation,
+    deletion,
+    keys,
+    logins,
+    reverse_scans,
+    status_list,
+)
 from vpass.common import clock
 
 
@@ -26,11 +36,13 @@ def seal_access_log() -> None:
 
 @shared_task
 def expire_disclosures() -> None:
-    """End consents, case shares and delegations that are out of date."""
+    """End consents, case shares, delegations, logins and nonces that are out of date."""
     at = clock.now()
     consent.expire_old(at=at)
     case_shares.expire_old(at=at)
     delegation.expire_old(at=at)
+    logins.expire_old(at=at)
+    reverse_scans.expire_old(at=at)
 
 
 @shared_task

@@ -129,6 +129,7 @@ def sandbox_of_own(
         for site in ("register", "sms", "bank", "liveness"):
             setattr(settings, f"{site.upper()}_URL", f"{world.url}/{site}")
         settings.ISSUERS = issuers_at(world.url)
+        settings.RELYING_SITES_URL = f"{world.url}/sites"
         settings.PUBLIC_URL = live_server.url
         world.heals()
         yield world

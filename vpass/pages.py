@@ -67,6 +67,12 @@ class CityPage(Page):
     template_name = "dashboard/city.html"
 
 
+class LoginPage(Page):
+    """Where a relying party sends a browser: a QR code, a number, and a link to the phone page."""
+
+    template_name = "login/authorize.html"
+
+
 class PhoneManifest(Page):
     """What a phone needs to know to install the page."""
 

@@ -35,6 +35,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_otp",
     "django_otp.plugins.otp_totp",
+    "oauth2_provider",
     "rest_framework",
     "drf_spectacular",
     "vpass",
@@ -120,6 +121,8 @@ LIVENESS_PUBLIC_KEY_PEM = SECRETS.liveness_public_key_pem
 LIVENESS_SUBJECT_KEY = SECRETS.liveness_subject_key
 ATTESTATION_ROOTS = SECRETS.attestation_roots
 SMS_URL = os.environ.get("SMS_URL", "http://127.0.0.1:8100/sms")
+# The sandbox's web sites where residents log in; demo registrations alone lead there.
+RELYING_SITES_URL = os.environ.get("RELYING_SITES_URL") or f"{SMS_URL.removesuffix('/sms')}/sites"
 BANK_CODE = os.environ.get("BANK_CODE", "WEIFANG-SANDBOX")  # which of our banks the rest leads to
 BANK_URL = os.environ.get("BANK_URL", "http://127.0.0.1:8100/bank")
 BANK_KEY_ID = os.environ.get("BANK_KEY_ID", "bank-1")
@@ -177,6 +180,30 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "One rotating code for a citizen's identity, cards, payments and city services.",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
+}
+
+# "Log in with V Pass": the toolkit's engine over tables of our own (identity/models/logins.py). It
+# has none itself; the two names below it that nothing of ours uses have to point somewhere.
+OAUTH2_PROVIDER_APPLICATION_MODEL = "identity.RelyingParty"
+OAUTH2_PROVIDER_GRANT_MODEL = OAUTH2_PROVIDER_DEVICE_GRANT_MODEL = "identity.LoginCode"
+OAUTH2_PROVIDER_ACCESS_TOKEN_MODEL = "identity.LoginAccessToken"  # noqa: S105  a model
+OAUTH2_PROVIDER_REFRESH_TOKEN_MODEL = "identity.LoginRefreshToken"  # noqa: S105  a model
+OAUTH2_PROVIDER_ID_TOKEN_MODEL = "identity.Login"  # noqa: S105  a model
+MIGRATION_MODULES = {"oauth2_provider": None}
+OAUTH2_PROVIDER = {
+    "PKCE_REQUIRED": True,
+    "ALLOWED_REDIRECT_URI_SCHEMES": ["https"],  # identity/relying_parties.py lets loopback in
+    "COMPLIANT_BCP_RFC9700_REDIRECT_URI_SCHEME": True,
+    "REFRESH_TOKEN_REUSE_PROTECTION": True,
+    "COMPLIANT_BCP_RFC9700_IMPLICIT_GRANT": True,
+    "COMPLIANT_BCP_RFC9700_PASSWORD_GRANT": True,
+    "COMPLIANT_BCP_RFC9700_PKCE_METHOD": True,
+    "COMPLIANT_BCP_RFC9700_ACCESS_TOKEN_TRANSPORT": True,
+    "COMPLIANT_BCP_RFC9700_AUTHZ_RESPONSE_ISS": True,
+    "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE": True,
+    "COMPLIANT_BCP_RFC9700_REFRESH_TOKEN": True,
+    "COMPLIANT_BCP_RFC9700_REDIRECT_URI_MATCHING": True,
+    "COMPLIANT_BCP_RFC9700_PKCE_REQUIRED": True,
 }
 
 # The web

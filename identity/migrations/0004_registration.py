@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('identity', '0002_enrolment_levels'),
+        ('identity', '0003_oidc'),
     ]
 
     operations = [

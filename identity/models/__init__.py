@@ -19,6 +19,13 @@ from identity.models.disclosure import (
     Enterprise,
 )
 from identity.models.levels import InPersonCheck, LevelCheck, RegisterChange, Takeover
+from identity.models.logins import (
+    Login,
+    LoginAccessToken,
+    LoginCode,
+    LoginRefreshToken,
+    RelyingParty,
+)
 from identity.models.people import (
     ATTRIBUTES,
     SCENES,
@@ -47,6 +54,7 @@ from identity.models.registration import (
     Invitation,
     RegistrationProposal,
 )
+from identity.models.reverse_scans import ReverseScan
 
 __all__ = [
     "ATTRIBUTES",
@@ -73,13 +81,19 @@ __all__ = [
     "InPersonCheck",
     "Invitation",
     "LevelCheck",
+    "Login",
+    "LoginAccessToken",
+    "LoginCode",
+    "LoginRefreshToken",
     "MachineKey",
     "Organisation",
     "Redemption",
     "RefreshToken",
     "RegisterChange",
     "RegistrationProposal",
+    "RelyingParty",
     "Resident",
+    "ReverseScan",
     "SigningKey",
     "Staff",
     "StaffSession",

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from django.urls import URLPattern, get_resolver
 
+from identity.api import login
 from identity.models import AccessLine, Organisation, Staff
 from tests import city
 from tests.shop import open_shop
@@ -36,6 +37,11 @@ PLAIN: dict[str, tuple[Any, int]] = {
     "till/": (pages.TillPage, 200),
     "operations/": (pages.OperationsPage, 200),
     "city/": (pages.CityPage, 200),
+    "oidc/authorize": (pages.LoginPage, 200),
+    "oidc/logout": (login.EndSession, 200),
+    "oidc/token": (login.token, 405),
+    "oidc/revoke": (login.revoke, 405),
+    "oidc/userinfo": (login.user_info, 401),
     "health/live": (health.live, 200),
     "health/ready": (health.ready, 200),
     "metrics": (health.metrics, 401),
@@ -98,7 +104,20 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("get", ".well-known/vpass-keys.json"): (GOOD,) * len(CALLERS),
     ("get", "api/public/v1/attestation-challenges"): (GOOD,) * len(CALLERS),
     ("get", ".well-known/vpass-status/<int:number>"): (OWN_ID_ONLY,) * len(CALLERS),
+    # Browsers that log in somewhere: the pages' own calls, and what relying parties read
+    ("get", ".well-known/openid-configuration"): (GOOD,) * len(CALLERS),
+    ("post", "oidc/logins"): (INVALID,) * len(CALLERS),
+    ("get", "oidc/logins/<uuid:login_id>"): (OWN_ID_ONLY,) * len(CALLERS),
+    ("post", "oidc/logins/<uuid:login_id>/return"): (OWN_ID_ONLY,) * len(CALLERS),
+    ("post", "oidc/logouts"): (INVALID,) * len(CALLERS),
     # Residents
+    ("post", _R + "login-looks"): resident(INVALID, INVALID),
+    ("get", _R + "logins"): resident(GOOD, GOOD),
+    ("post", _R + "logins/<uuid:login_id>/approval"): resident(INVALID, INVALID),
+    ("post", _R + "logins/<uuid:login_id>/refusal"): resident(NO_KEY, NO_KEY),
+    ("post", _R + "logins/<uuid:login_id>/withdrawal"): resident(NO_KEY, NO_KEY),
+    ("post", _R + "reverse-scan-looks"): resident(LOW, INVALID),
+    ("post", _R + "reverse-scans/<uuid:scan_id>/answer"): resident(LOW, INVALID),
     ("get", _R + "me"): resident(GOOD, GOOD),
     ("get", _R + "access-log"): resident(GOOD, GOOD),
     ("get", _R + "access-log/<uuid:line_id>"): resident(OWN_ID_ONLY, OWN_ID_ONLY),
@@ -206,6 +225,9 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("post", _C + "found-phones"): staff(ROLE, ROLE),
     ("post", _C + "suspensions"): staff(ROLE, ROLE),
     ("post", _C + "suspensions/lift"): staff(ROLE, ROLE),
+    ("post", _C + "reverse-scans"): staff(NO_KEY, NO_KEY),
+    ("get", _C + "reverse-scans/<uuid:scan_id>"): staff(OWN_ID_ONLY, OWN_ID_ONLY),
+    ("post", _C + "reverse-scans/<uuid:scan_id>/collection"): staff(NO_KEY, NO_KEY),
     ("post", _C + "consent-requests"): staff(INVALID, INVALID),
     ("get", _C + "consent-requests/<uuid:consent_id>"): staff(OWN_ID_ONLY, OWN_ID_ONLY),
     ("post", _C + "consent-requests/<uuid:consent_id>/release"): staff(NO_KEY, NO_KEY),

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -55,6 +55,14 @@ class Outside:
         """The child and the firm of the person at this place of the crowd."""
         found: dict[str, Any] = self._ask("GET", f"/register/demo-families?of={place}")
         return found
+
+    def visit(self, path: str, *, cookies: Mapping[str, str]) -> requests.Response:
+        """A page of one of the sites, as a browser gets it; a redirect is not followed."""
+        with requests.Session() as session:
+            session.trust_env = False
+            return session.get(
+                self._url + path, cookies=dict(cookies), timeout=20, allow_redirects=False
+            )
 
     def message_ids(self, phone: str) -> set[str]:
         """The messages that have arrived at a phone."""

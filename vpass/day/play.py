@@ -15,6 +15,7 @@ from vpass.day.card_actors import Bus, CardWallet
 from vpass.day.disclosure_actors import Department, PrivacyOfficer, Sharing
 from vpass.day.iot_actors import Driver, Parking
 from vpass.day.level_actors import ChipPhone, Levels
+from vpass.day.login_actors import SiteBrowser
 from vpass.day.memory import Memory
 from vpass.day.outside import Outside, Person
 from vpass.day.payment_actors import FinanceOfficer, Till, Wallet
@@ -83,6 +84,15 @@ class Disclosure:
 
 
 @dataclass
+class Logins:
+    """The browsers in which the resident logs in, and what came of it, by site."""
+
+    browsers: dict[str, SiteBrowser] = field(default_factory=dict)
+    ids: dict[str, str] = field(default_factory=dict)
+    subject: str = ""  # at the first site
+
+
+@dataclass
 class Day:
     """One day: the way to the program, the world outside, the actors, and what they hold."""
 
@@ -104,6 +114,7 @@ class Day:
     disclosure: Disclosure
     levels: Levels
     administration: Administration
+    logins: Logins = field(default_factory=Logins)
     resident: Person | None = None
     place: int = 0  # the resident's, in the crowd
     neighbour: Person | None = None

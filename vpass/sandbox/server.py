@@ -22,6 +22,7 @@ from vpass.sandbox.iot_platform import IotPlatform
 from vpass.sandbox.issuers import Issuers
 from vpass.sandbox.proving import Proving, ProvingKeys
 from vpass.sandbox.register import Register
+from vpass.sandbox.relying_party import RelyingSites
 from vpass.sandbox.signatures import Question, SignatureRefused, Signatures
 from vpass.sandbox.sites import MAX_BODY_BYTES, Answer, Site, read_object, refusal
 from vpass.sandbox.sms import Sms
@@ -237,6 +238,9 @@ class Sandbox:
             signatures=of_register,
             vpass_url=vpass_url,
         )
+        self.sites = RelyingSites(
+            vpass_url=vpass_url, registrations=bank_books.with_name("relying_parties.json")
+        )
         sites: tuple[tuple[Site, Signatures], ...] = (
             (self.register, of_register),
             (self.sms, of_sms),
@@ -265,6 +269,7 @@ class Sandbox:
         app.router.add_get("/issuers/journal", self._issuers_journal)
         app.router.add_post("/iot/control/{what}", self._iot_control)
         self.proving.add_to(app)
+        app.router.add_routes(self.sites.routes())
         app.cleanup_ctx.append(self._bank_at_work)
         app.router.add_get("/faults", self._faults)
         app.router.add_post("/faults", self._add_fault)
@@ -275,6 +280,7 @@ class Sandbox:
         """Tells every site the address it is reached at, which the signatures cover."""
         for exchange in self.exchanges:
             exchange.base_url = f"{url}/{exchange.site.name}"
+        self.sites.base_url = url
 
     async def _demo_people(self, request: web.Request) -> web.Response:
         _only_from_here(request)

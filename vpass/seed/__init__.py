@@ -11,7 +11,7 @@ from identity.models import Desk, MachineKey, Organisation, Terminal
 from payments.settlement import windows
 from vpass.common.signing import ed25519_public_bytes, generate_ed25519, private_pem
 from vpass.secrets import write_once
-from vpass.seed import cards
+from vpass.seed import cards, relying_parties
 from vpass.seed.administration import hire_administrators
 from vpass.seed.booking import open_appointments
 from vpass.seed.disclosure import hire_privacy_officer, open_departments, refine_hall
@@ -43,6 +43,7 @@ def fill_city(*, state_dir: Path, at: datetime) -> None:
     keys.current_signer(at=at)
     status_list.sign_due(at=at)
     if Organisation.objects.filter(kind="city").exists():
+        relying_parties.point_at_sandbox()
         return
     with transaction.atomic():
         city = Organisation.objects.create(kind="city", name_zh="潍坊市", name_en="Weifang")
@@ -103,4 +104,5 @@ def fill_city(*, state_dir: Path, at: datetime) -> None:
             **cards.open_issuers(city, bank=bank),
         }
         windows.ensure_open(at=at)
+        relying_parties.open_sites(city, state_dir=state_dir, at=at)
         write_once(state_dir / LOGINS, json.dumps(logins, indent=1, ensure_ascii=False))

@@ -4,11 +4,14 @@ import { encodeQR } from "../../vendor/qr/index.js";
 
 const QUIET_ZONE = 4;
 
-/** Draws `text` in alphanumeric mode, error level M, as large as `width` CSS pixels allow. */
-export function drawQr(canvas, text, width) {
+/**
+ * Draws `text`, error level M, as large as `width` CSS pixels allow: a code in alphanumeric mode, a
+ * link as "byte".
+ */
+export function drawQr(canvas, text, width, { encoding = "alphanumeric" } = {}) {
   const rows = encodeQR(text, "raw", {
     ecc: "medium",
-    encoding: "alphanumeric",
+    encoding,
     border: QUIET_ZONE,
   });
   const density = window.devicePixelRatio || 1;

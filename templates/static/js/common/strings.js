@@ -1,6 +1,7 @@
 // Everything a person sees, in both languages: [Chinese, English]. {name} is filled in.
 
 import { LEVELS } from "./strings_levels.js";
+import { LOGIN } from "./strings_login.js";
 import { MONEY } from "./strings_money.js";
 import { OPERATIONS } from "./strings_operations.js";
 import { SHARING } from "./strings_sharing.js";
@@ -8,6 +9,7 @@ import { VISITS } from "./strings_visits.js";
 
 export const STRINGS = {
   ...LEVELS,
+  ...LOGIN,
   ...MONEY,
   ...OPERATIONS,
   ...SHARING,

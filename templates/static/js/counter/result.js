@@ -34,6 +34,9 @@ export function makeResult({ onRetry, onChange }) {
       const rows = Object.entries(answer.fields).map(([name, value]) => [fieldName(name), fieldValue(value), name]);
       const level = `code.level_${answer.level}`;
       rows.push([t("result.level"), hasString(level) ? t(level) : String(answer.level), "level"]);
+      if (answer.assurance === "high") {
+        rows.unshift([t("result.assurance"), t("result.assurance_high"), "assurance"]);
+      }
       if (answer.acting) rows.unshift(...actingRows(answer.acting));
       rows.push([t("result.at"), moment(answer.redeemed_at), "redeemed_at"]);
       return [

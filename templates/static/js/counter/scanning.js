@@ -8,6 +8,7 @@ import { makeScanner } from "../scanning/scanner.js";
 import { makeAsking } from "./asking.js";
 import { makeRaising } from "./raising.js";
 import { makeResult } from "./result.js";
+import { makeReverse } from "./reverse.js";
 
 const TRIES = 3;
 const BETWEEN_TRIES_MS = 700;
@@ -32,6 +33,21 @@ export function makeScanning({ desk, onRefused }) {
     asking.offer(null);
     raising.offer(null);
   }
+
+  const reverse = makeReverse({
+    desk,
+    request() {
+      const number = caseNumber.value.trim();
+      markField(caseNumber, number ? null : t("scan.case_missing"));
+      return number ? { purpose: purpose.value, case_number: number } : null;
+    },
+    onAccepted(answer) {
+      result.accepted(answer);
+      asking.offer(answer.scan, purposes.find(({ code }) => code === purpose.value)?.may_ask);
+      caseNumber.value = "";
+    },
+    onRefused: judge,
+  });
 
   function drawPurposes() {
     const chosen = purpose.value;
@@ -187,6 +203,7 @@ export function makeScanning({ desk, onRefused }) {
     },
     stop() {
       scanner.rest();
+      reverse.stop();
       last = null;
       result.clear();
       caseNumber.value = field.value = "";

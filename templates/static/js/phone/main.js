@@ -8,7 +8,9 @@ import { makeActing } from "./acting.js";
 import { makeAsking } from "./asking.js";
 import { makeConfirming } from "./confirming.js";
 import { makeEnrolment } from "./enrolment.js";
+import { makeLoggingIn } from "./logging_in.js";
 import { makeMoney } from "./money.js";
+import { makePresence } from "./presence.js";
 import { makeRaising } from "./raising.js";
 import { openSession } from "./session.js";
 import { makeSharing } from "./sharing.js";
@@ -42,6 +44,8 @@ async function start() {
   const visits = makeVisits({ session });
   const confirming = makeConfirming({ session, onDecided });
   const asking = makeAsking({ session, onDecided: (words) => wallet.announce(words) });
+  const loggingIn = makeLoggingIn({ session, onDecided: (words) => wallet.announce(words) });
+  const presence = makePresence({ session, onDecided: (words) => wallet.announce(words) });
   const sharing = makeSharing({ session });
   const acting = makeActing({ session, onShow });
   const raising = makeRaising({ session, onLevel });
@@ -83,6 +87,8 @@ async function start() {
     wallet ??= await openWallet({ session, store, onPaid: confirming.look, onSeen: asking.attend });
     confirming.look();
     asking.attend();
+    loggingIn.attend();
+    presence.attend();
     find("#tabs").hidden = false;
     // Asks the browser not to clear the key away when the disk runs full.
     navigator.storage?.persist?.();
@@ -93,7 +99,7 @@ async function start() {
   function go({ focus }) {
     if (!wallet) return;
     const [name, id] = location.hash.slice(1).split("/");
-    const views = ["log", "me", "money", "visits", "sharing", "acting"];
+    const views = ["log", "me", "money", "visits", "sharing", "acting", "logins"];
     const tab = views.includes(name) ? name : "code";
     for (const link of findAll("#tabs a")) {
       if (link.hash === `#${tab}`) link.setAttribute("aria-current", "page");
@@ -104,6 +110,7 @@ async function start() {
     else if (tab === "me") drawMe();
     else if (tab === "sharing") sharing.show();
     else if (tab === "acting") acting.show();
+    else if (tab === "logins") loggingIn.show();
     else if (tab === "money") {
       money.show();
       confirming.look();
@@ -118,7 +125,13 @@ async function start() {
     location.replace("/phone/");
   }
 
-  window.addEventListener("hashchange", () => go({ focus: true }));
+  window.addEventListener("hashchange", () => {
+    if (wallet) {
+      loggingIn.attend();
+      presence.attend();
+    }
+    go({ focus: true });
+  });
   onLanguage(() => wallet && drawMe());
   find("#enrol-again").addEventListener("click", startOver);
   find("#reset-yes").addEventListener("click", startOver);
