@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from tests.faults.judging import judge, tell
 from tests.faults.kills import kill, wait_until_back
 from tests.faults.stage import Stage
 from vpass import processes, seed, supervisor
-from vpass.day import checks, outside, payment_steps
+from vpass.day import checks, iot_steps, outside, payment_steps
 from vpass.day.memory import Memory
 from vpass.day.outside import Outside
 from vpass.day.play import Day, Step, play, prepare
@@ -73,7 +74,10 @@ def play_day(stage: Stage, *, seed_of_chance: int) -> list[str]:
     stage.hasten_bank()
     found += [] if stage.rest() else ["something is still under way"]
     found += [str(each) for each in stage.examine(at_rest=True)] + judge(stage)
-    print(f"  {len(lines)} steps, {patience.repeated} requests repeated, killed before {dead}")
+    print(
+        f"  {len(lines)} steps, {patience.repeated} requests repeated, killed {dead};"
+        f" {stage.log.lines} lines of the access log in {stage.log.seals} seals"
+    )
     return found
 
 
@@ -134,6 +138,11 @@ def told_by(day: Day) -> list[dict[str, Any]]:
         fen = payment_steps.WITHDRAWAL_FEN
         told.append({"work": "withdrawal", "key": money.withdrawal_id, "amount_fen": fen})
         told[-1]["id"] = money.withdrawal_id
+    ended_at = datetime.fromtimestamp(day.memory.bay_free_at, tz=UTC)
+    for moment in (day.parking.began_at, ended_at):
+        if moment is not None:
+            sensor = {"work": "push", "key": iot_steps.SENSOR, "device": iot_steps.SENSOR}
+            told.append({**sensor, "moment": moment.isoformat()})
     return told
 
 
