@@ -16,6 +16,10 @@ from vpass.common.errors import DomainError, NotAuthenticated
 from vpass.common.signing import VerificationKey
 
 SIGN_INS = limits.Limit("staff.sign_in", maximum=10, per=timedelta(minutes=15))
+# However slowly somebody guesses (NIST SP 800-63B-4 section 3.2.2).
+SIGN_INS_WITHOUT_SUCCESS = limits.Limit("staff.sign_in.failed", maximum=100, per=timedelta(days=30))
+# However many names somebody tries.
+SIGN_INS_AT_A_DESK = limits.Limit("staff.sign_in.desk", maximum=50, per=timedelta(minutes=15))
 
 
 class SignInRefused(NotAuthenticated):
@@ -46,8 +50,9 @@ def sign_in(
 ) -> SignedIn:
     """Open a session of 30 minutes at the desk which proved the request.
 
-    Tries are counted before they are judged, ten in a quarter of an hour for each user name. Every
-    wrong part gives the same SignInRefused; a browser that is no desk gives DeskUnknown.
+    Tries are counted before they are judged: ten in a quarter of an hour for each user name, a
+    hundred in a month with no success between them, and fifty in a quarter of an hour at a desk.
+    Every wrong part gives the same SignInRefused; a browser that is no desk gives DeskUnknown.
     """
     desk = (
         Desk.objects.select_related("organisation")
@@ -57,7 +62,9 @@ def sign_in(
     if desk is None:
         raise DeskUnknown
     # Behind the desk's own key, so that nobody outside can lock a clerk out.
+    limits.spend(SIGN_INS_AT_A_DESK, str(desk.id), at=at)
     limits.spend(SIGN_INS, username, at=at)
+    limits.spend(SIGN_INS_WITHOUT_SUCCESS, username, at=at)
     user = authenticate(username=username, password=password)
     staff = getattr(user, "staff", None)
     with transaction.atomic():
@@ -90,6 +97,7 @@ def sign_in(
     if is_refused:
         raise SignInRefused
     limits.clear(SIGN_INS, username)
+    limits.clear(SIGN_INS_WITHOUT_SUCCESS, username)
     return SignedIn(token, session)
 
 

@@ -13,7 +13,7 @@ from tests.faults.clients import Town
 from tests.faults.invariants import Broken
 from tests.faults.log_keeper import LogKeeper
 from tests.faults.oracle import Oracle
-from vpass import embedded, processes
+from vpass import embedded, processes, supervisor
 
 START_FEN = 5_000_000
 RESTS_WITHIN_S = 60.0
@@ -51,6 +51,13 @@ class Stage:
 
     def __post_init__(self) -> None:
         self.oracle = Oracle(self.folder / "oracle.jsonl")
+
+    @property
+    def health_url(self) -> str:
+        """Where the program says whether it can work."""
+        run = supervisor.read_run(self.folder)
+        assert run is not None
+        return f"{run.web_url}/health/ready"
 
     def open(self) -> None:
         """Money comes into every wallet."""
