@@ -196,7 +196,7 @@ CHECKLIST: dict[int, tuple[str, tuple[str, ...]]] = {
 
 
 @cache
-def tests_in(path: Path) -> frozenset[str]:
+def named_in(path: Path) -> frozenset[str]:
     """The tests of a file that are not skipped."""
     return frozenset(
         node.name
@@ -218,7 +218,7 @@ def test_line__its_tests__are_there(number: int):
         each
         for each in shown_by
         if not (TESTS / each.partition("::")[0]).is_file()
-        or each.partition("::")[2] not in tests_in(TESTS / each.partition("::")[0])
+        or each.partition("::")[2] not in named_in(TESTS / each.partition("::")[0])
     ]
 
     assert what and shown_by

@@ -92,7 +92,7 @@ def with_kills(
     acts: dict[Any, Any] = {}
     steps = []
     for number, step in enumerate(STEPS):
-        acts[step.act] = killing(stage, when[number], step, note) if number in when else step.act
+        acts[step.act] = begun_again(stage, step, killing(stage, when.get(number), note))
         steps.append(
             replace(step, act=acts[step.act], needs=tuple(acts[need] for need in step.needs))
         )
@@ -100,27 +100,39 @@ def with_kills(
 
 
 def killing(
-    stage: Stage, name: str, step: Step, note: Callable[[tuple[str, int]], object]
-) -> Callable[[Day], str]:
-    """The step's act, begun at the moment at which a program dies.
+    stage: Stage, name: str | None, note: Callable[[tuple[str, int]], object]
+) -> Callable[[], None]:
+    """The death of a program, if one is named.
 
-    Only the outside world is waited for: while it is away the program says so, as it has to. What
-    has no idempotency key and lost its answer (a sign-in, say) is begun again, as people do.
+    Only the outside world is waited for: while it is away the program says so, as it has to.
     """
 
-    def act(day: Day) -> str:
+    def die() -> None:
+        if name is None:
+            return
         killed = kill(stage.folder, name)
         note((name, killed))
         if name == "sandbox":
             assert wait_until_back(stage.folder, name, killed=killed)
             assert processes.wait_until(lambda: answers(stage.town.bank.url), within_s=20.0)
+
+    return die
+
+
+def begun_again(stage: Stage, step: Step, before: Callable[[], None]) -> Callable[[Day], str]:
+    """The step's act after what comes before it.
+
+    What has no idempotency key and lost its answer (a sign-in, say) is begun again, as people do;
+    also a step later, for what is left of a killed program may answer once more and then be gone.
+    """
+
+    def act(day: Day) -> str:
+        before()
         for _ in range(LOST_AT_MOST):
             try:
                 return step.act(day)
             except NoAnswer:
-                assert wait_until_back(stage.folder, name, killed=killed)
-                # What is left of the killed one may still take a request, and lose it too.
-                assert processes.wait_until(lambda: answers(stage.health_url), within_s=20.0)
+                assert processes.wait_until(lambda: answers(stage.health_url), within_s=30.0)
         return step.act(day)
 
     return act
