@@ -8,11 +8,13 @@ every line can be sealed at once. A line of JSON comes back.
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Any
 
+from tests.faults.kills import BACK_WITHIN_S
 from vpass.programs import ROOT
 
 
@@ -57,27 +59,38 @@ def main() -> None:
     import django
 
     django.setup()
-    from django.db import connection
+    from django.db import DatabaseError, connection
 
+    for line in sys.stdin:
+        begun = time.monotonic()
+        while True:
+            connection.close()  # the server may have been killed since
+            try:
+                told = _look(**json.loads(line))
+                break
+            except DatabaseError:
+                if time.monotonic() - begun > BACK_WITHIN_S:
+                    raise
+                time.sleep(0.2)
+        print(json.dumps(told), flush=True)
+
+
+def _look(*, heads: dict[str, list[Any]], at_rest: bool) -> dict[str, Any]:
     from identity import access_chain
     from vpass.common import clock
 
-    for line in sys.stdin:
-        asked = json.loads(line)
-        connection.close()  # the server may have been killed since
-        if asked["at_rest"]:
-            # As if it were so late already that every line has settled.
-            access_chain.seal_lines(at=clock.now() + access_chain.SETTLED_AFTER)
-        verified = access_chain.verify(
-            known_heads={int(shard): tuple(head) for shard, head in asked["heads"].items()}
-        )
-        told = {
-            "lines": verified.lines,
-            "seals": verified.seals,
-            "heads": verified.heads,
-            "findings": [finding.line() for finding in verified.findings],
-        }
-        print(json.dumps(told), flush=True)
+    if at_rest:
+        # As if it were so late already that every line has settled.
+        access_chain.seal_lines(at=clock.now() + access_chain.SETTLED_AFTER)
+    verified = access_chain.verify(
+        known_heads={int(shard): (number, digest) for shard, (number, digest) in heads.items()}
+    )
+    return {
+        "lines": verified.lines,
+        "seals": verified.seals,
+        "heads": verified.heads,
+        "findings": [finding.line() for finding in verified.findings],
+    }
 
 
 if __name__ == "__main__":

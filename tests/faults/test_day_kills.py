@@ -15,6 +15,7 @@ from tests.faults.kills import kill, wait_until_back
 from tests.faults.stage import Stage
 from vpass import processes, seed, supervisor
 from vpass.day import checks, iot_steps, outside, payment_steps
+from vpass.day.checks import same
 from vpass.day.memory import Memory
 from vpass.day.outside import Outside
 from vpass.day.play import Day, Step, play, prepare
@@ -101,39 +102,45 @@ def with_kills(
 
 def killing(
     stage: Stage, name: str | None, note: Callable[[tuple[str, int]], object]
-) -> Callable[[], None]:
-    """The death of a program, if one is named.
+) -> Callable[[], bool]:
+    """The death of a program, if one is named; says whether one was.
 
     Only the outside world is waited for: while it is away the program says so, as it has to.
     """
 
-    def die() -> None:
+    def die() -> bool:
         if name is None:
-            return
+            return False
         killed = kill(stage.folder, name)
         note((name, killed))
         if name == "sandbox":
             assert wait_until_back(stage.folder, name, killed=killed)
             assert processes.wait_until(lambda: answers(stage.town.bank.url), within_s=20.0)
+        return True
 
     return die
 
 
-def begun_again(stage: Stage, step: Step, before: Callable[[], None]) -> Callable[[Day], str]:
-    """The step's act after what comes before it.
+def begun_again(stage: Stage, step: Step, before: Callable[[], bool]) -> Callable[[Day], str]:
+    """The step's act after what comes before it; after a kill, the access log is looked at.
 
     What has no idempotency key and lost its answer (a sign-in, say) is begun again, as people do;
     also a step later, for what is left of a killed program may answer once more and then be gone.
     """
 
     def act(day: Day) -> str:
-        before()
+        was_killed = before()
         for _ in range(LOST_AT_MOST):
             try:
-                return step.act(day)
+                said = step.act(day)
+                break
             except NoAnswer:
                 assert processes.wait_until(lambda: answers(stage.health_url), within_s=30.0)
-        return step.act(day)
+        else:
+            said = step.act(day)
+        if was_killed:
+            same("the chain of the access log", stage.log.look(at_rest=False), [])
+        return said
 
     return act
 
