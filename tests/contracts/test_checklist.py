@@ -1,9 +1,8 @@
 """The checklist's lines on tokens, codes, identity and log-in, and the tests that show each.
 
-Likewise the product's identity lines and their journeys.
-
 A line here names what must hold, with the rulings of the design where they differ from the list;
-the tests named must be there and must not be skipped.
+the tests named must be there and must not be skipped. Likewise the product's identity lines have
+their journeys.
 """
 
 import ast
@@ -97,12 +96,13 @@ CHECKLIST: dict[int, tuple[str, tuple[str, ...]]] = {
         ),
     ),
     28: (
-        "Sign-out, a phone's end and an account's end kill every token",
+        "Sign-out, a new password, a phone's end and an account's end kill every token",
         (
             "identity/test_refresh_tokens.py::test_sign_out__every_token_ends_at_once",
             "identity/test_refresh_tokens.py::test_sign_out__over_http__the_next_request_refused",
             "identity/test_lost_phones.py::test_move__proven_again__old_phones_end_with_grants_and_tokens",
             "identity/test_staff.py::test_sign_out__session__ended_and_refused",
+            "identity/test_staff.py::test_password_changed__however__signed_out_everywhere_and_nobody_else",
             "contracts/test_access.py::test_resident__no_longer_in_force__refused_with_the_next_request",
             "contracts/test_access.py::test_staff__no_longer_in_force__refused_with_the_next_request",
         ),

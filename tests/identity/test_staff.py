@@ -244,6 +244,23 @@ def test_sign_out__session__ended_and_refused(desk: city.DeskBrowser, at: dateti
     }  # fmt: skip
 
 
+def test_password_changed__however__signed_out_everywhere_and_nobody_else(
+    desk: city.DeskBrowser, hall: Organisation, at: datetime
+):
+    signed = sign_in(desk, at=at)
+    other = city.sign_in_clerk(city.make_desk(hall, name="2号窗口"), username="other", at=at)
+    token_hash = city.key_proofs.token_hash(signed.token)
+    user = User.objects.get(username="clerk")
+    user.save()
+    assert staff.find_staff_caller(token_hash, at) is not None
+
+    user.set_password("another fine pass phrase")
+    user.save()
+
+    assert staff.find_staff_caller(token_hash, at) is None
+    assert staff.find_staff_caller(city.key_proofs.token_hash(other.token), at) is not None
+
+
 def test_find_staff_caller__one_statement_and_the_whole_caller(
     counter: city.DeskBrowser, at: datetime
 ):
