@@ -59,11 +59,11 @@ REFUSALS: dict[str, type[DomainError]] = {
 class CheckedIn:
     """Who is there, as this organisation knows them, and their place in the queue.
 
-    `fields` are the entitled ones. `booking` is {"id", "service", "starts_at"} or None for who
-    walked in.
+    `holder` is None where it has no right to know people again. `fields` are the entitled ones.
+    `booking` is {"id", "service", "starts_at"} or None for who walked in.
     """
 
-    holder: str
+    holder: str | None
     level: int
     fields: dict[str, disclosure.Value]
     booking: dict[str, Any] | None
@@ -121,7 +121,9 @@ def _check_in(
     if booking is not None and booking.state == "booked":
         history.change_booking(booking, "checked_in", actor=caller.scope, at=at)
     checked_in = CheckedIn(
-        holder=disclosure.pseudonym(resident_id=resident.id, organisation_id=organisation_id),
+        holder=disclosure.pseudonym(resident_id=resident.id, organisation_id=organisation_id)
+        if use.knows_holder
+        else None,
         level=resident.level,
         fields=disclosure.disclose(resident=resident, attributes=use.attributes, at=at),
         booking=None if booking is None else _booking(booking),

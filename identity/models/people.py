@@ -170,7 +170,10 @@ class Staff(models.Model):
 
 
 class StaffSession(models.Model):
-    """A clerk's sign-in at one desk; only the hash of its token is kept."""
+    """A clerk's sign-in at one desk; only the hash of its token is kept.
+
+    A new password of theirs ends it: a trigger on the log-ins' table sees to that.
+    """
 
     token_hash = models.BinaryField(primary_key=True, max_length=32)
     staff = models.ForeignKey(Staff, models.CASCADE)

@@ -60,7 +60,10 @@ class ArrivalOf(StrictSerializer):
 
 
 class CheckInResult(StrictSerializer):
-    holder = serializers.CharField(help_text="The name this organisation alone knows them by.")
+    holder = serializers.CharField(
+        allow_null=True,
+        help_text="The name this organisation alone knows them by; null without the right to it.",
+    )
     level = serializers.IntegerField()
     fields = serializers.DictField(  # type: ignore[assignment]
         help_text="The entitled attributes by name: text, true, false, or null where not known."

@@ -12,6 +12,7 @@ import pytest
 from django.urls import get_resolver
 from drf_spectacular.drainage import GENERATOR_STATS, reset_generator_stats
 from drf_spectacular.generators import SchemaGenerator
+from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
 from vpass.common.api import Endpoint
@@ -76,6 +77,29 @@ def test_schema__each_operation__audience_problems_and_an_example(schema: Any):
                 assert "400" in operation["responses"], name
             if operation["tags"] != ["public"]:
                 assert operation["security"] and "401" in operation["responses"], name
+
+
+def test_schema__each_example__is_what_its_schema_says(schema: Any):
+    """The published pages by themselves, as somebody reads them who has no serializer."""
+    shown = [
+        (f"{method} {path}", content["application/json"])
+        for path, operations in schema["paths"].items()
+        for method, operation in operations.items()
+        for content in (
+            operation.get("requestBody", {}).get("content", {}),
+            *(answer.get("content", {}) for answer in operation["responses"].values()),
+        )
+        if "examples" in content.get("application/json", {})
+    ]
+    assert len(shown) > 100
+
+    wrong = []
+    for name, content in shown:
+        judge = OAS31Validator({**content["schema"], "components": schema["components"]})
+        for each in content["examples"].values():
+            wrong += [f"{name}: {error.message}" for error in judge.iter_errors(each["value"])]
+
+    assert wrong == []
 
 
 @pytest.mark.parametrize(("name", "description"), described())

@@ -111,6 +111,19 @@ class BankControl:
         self.ask("DELETE", "/faults")
 
 
+@dataclass(frozen=True)
+class IotPlatform:
+    """A platform that pushes what its sensors say, at the address it was given."""
+
+    transport: HttpTransport
+    path: str
+
+    def push(self, body: bytes) -> Reply:
+        """A message, once."""
+        headers = {"Content-Type": "application/json"}
+        return self.transport.send("POST", self.path, headers=headers, body=body)
+
+
 @dataclass
 class Town:
     """Everybody of `tests.faults.town`, at one running stack."""
@@ -120,15 +133,19 @@ class Town:
     shops: list[Shop]
     wallets: list[Wallet]
     accountants: list[Accountant]
+    platform: IotPlatform
 
 
 def new_key() -> str:
     return uuid.uuid4().hex
 
 
-def meet(made: dict[str, Any], *, web_url: str, public_url: str, sandbox_url: str) -> Town:
+def meet(
+    made: dict[str, Any], *, web_url: str, public_url: str, sandbox_url: str, iot_source: str
+) -> Town:
     """The clients of what the town program printed."""
     transport = HttpTransport(web_url, public_url=public_url)
+    source, _, secret = iot_source.split(":")
     return Town(
         bank_code=made["bank"],
         bank=BankControl(sandbox_url),
@@ -157,4 +174,5 @@ def meet(made: dict[str, Any], *, web_url: str, public_url: str, sandbox_url: st
             Accountant(transport, signing.load_private(each["key"]), each["token"])
             for each in made["accountants"]
         ],
+        platform=IotPlatform(transport, f"/api/platform/v1/push/{source}/{secret}"),
     )

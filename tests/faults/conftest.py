@@ -13,10 +13,11 @@ import pytest
 from tests import template
 from tests.engines import remove_state, site_free_environment
 from tests.faults.clients import meet
+from tests.faults.log_keeper import keep_log
 from tests.faults.stage import Stage
 from vpass import supervisor
 from vpass.programs import ROOT
-from vpass.secrets import make_private_folder
+from vpass.secrets import iot_source_of_sandbox, make_private_folder
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +28,10 @@ def stage() -> Iterator[Stage]:
     template.lay(folder)
     environ = site_free_environment(folder)
     try:
-        with supervisor.stack(state_dir=folder, environ=environ) as run:
+        with (
+            supervisor.stack(state_dir=folder, environ=environ) as run,
+            keep_log(environ) as log,
+        ):
             made = subprocess.run(
                 [sys.executable, "-m", "tests.faults.town"],
                 cwd=ROOT,
@@ -40,8 +44,10 @@ def stage() -> Iterator[Stage]:
                 web_url=run.web_url,
                 public_url=run.public_url,
                 sandbox_url=run.sandbox_url,
+                iot_source=iot_source_of_sandbox(folder),
             )
-            stage = Stage(folder, town, is_full=int(os.environ.get("VPASS_ROUNDS", "0")) > 0)
+            is_full = int(os.environ.get("VPASS_ROUNDS", "0")) > 0
+            stage = Stage(folder, town, log, is_full=is_full)
             stage.open()
             yield stage
     finally:

@@ -22,6 +22,7 @@ TABLES = (
     "payments_settlementline",
     "identity_accessline",
     "identity_redemption",
+    "iot_event",
 )
 CONSTRAINTS = {
     "payments_posting": ["posting_amount", "posting_two_sides", "posting_once"],
@@ -450,6 +451,56 @@ DAMAGE: list[tuple[str, str, str]] = [
         " WHERE s.slot_id = made.slot_id AND s.n = (SELECT min(n) FROM services_seat"
         " WHERE slot_id = made.slot_id)",
     ),
+    ("I13", "an event of an acknowledged push gone", "DELETE FROM iot_event"),
+    ("I13", "an impossible event gone", "DELETE FROM iot_quarantined"),
+    ("I13", "an unreadable push gone", "DELETE FROM iot_deadletter"),
+    (
+        "I13",
+        "a push that nobody drains",
+        "INSERT INTO iot_inbox (shard, source, received_at, body)"
+        " SELECT 0, source, received_at, body FROM iot_deadletter LIMIT 1",
+    ),
+    (
+        "I13",
+        "an event counted twice",
+        "UPDATE iot_twin SET version = version + 1 WHERE device_id ="
+        " (SELECT min(device_id) FROM iot_event)",
+    ),
+]
+
+# Of the access log, whose chain another program reads: what it says, the damage, and its undoing.
+# `line` is a sealed line, kept in a table with one forged after it; `seal` the last of its shard.
+SEALED = """
+CREATE TEMP TABLE line AS SELECT l.* FROM identity_accessline l JOIN identity_accessseal s
+    ON s.shard = get_byte(uuid_send(l.resident_id), 15) % 16
+        AND l.id > s.after_id AND l.id < s.upto_id
+    ORDER BY l.id LIMIT 1;
+CREATE TEMP TABLE seal AS SELECT s.* FROM identity_accessseal s, line l
+    WHERE s.shard = get_byte(uuid_send(l.resident_id), 15) % 16 ORDER BY s.number DESC LIMIT 1;
+CREATE TEMP TABLE forged AS TABLE line;
+UPDATE forged SET id = encode(set_bit(uuid_send(id), 120, 1 - get_bit(uuid_send(id), 120)), 'hex')
+    ::uuid;
+SELECT pg_advisory_lock(hashtext('identity.access_chain'), shard) FROM seal;
+"""
+_THE_LINE = "WHERE id = (SELECT id FROM line)"
+_PUT_BACK = "INSERT INTO identity_accessline TABLE line"
+LOG_DAMAGE: list[tuple[str, str, str]] = [
+    (
+        "changed",
+        f"UPDATE identity_accessline SET purpose = purpose || '!' {_THE_LINE}",
+        f"UPDATE identity_accessline SET purpose = (SELECT purpose FROM line) {_THE_LINE}",
+    ),
+    ("removed", f"DELETE FROM identity_accessline {_THE_LINE}", _PUT_BACK),
+    (
+        "inserted",
+        "INSERT INTO identity_accessline TABLE forged",
+        "DELETE FROM identity_accessline WHERE id = (SELECT id FROM forged)",
+    ),
+    (
+        "lost",
+        "DELETE FROM identity_accessseal WHERE id = (SELECT id FROM seal)",
+        "INSERT INTO identity_accessseal OVERRIDING SYSTEM VALUE TABLE seal",
+    ),
 ]
 
 FALSE_WORDS: list[tuple[str, dict[str, Any]]] = [
@@ -461,4 +512,5 @@ FALSE_WORDS: list[tuple[str, dict[str, Any]]] = [
     ("I4", {"work": "top_up_by_card", "id": _NO_ID, "amount_fen": 1}),
     ("I4", {"work": "window.close", "id": "999999999"}),
     ("I4", {"work": "settlement.approve", "id": "999999999"}),
+    ("I13", {"work": "push", "device": "of-nobody", "moment": "2026-01-01T00:00:00Z"}),
 ]

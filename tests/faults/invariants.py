@@ -1,7 +1,7 @@
-"""What must hold of money and seats whatever was killed: rules I1 to I12, each SQL, in a snapshot.
+"""What must hold whatever was killed, of money, seats and readings: each rule SQL, in a snapshot.
 
 They read as the application or as the owner, and can run while payments go on; what `at_rest` adds
-holds when nothing is under way any more. (I11, the audit chain, comes with the chain.)
+holds when nothing is under way any more. I11, the chain of the access log, is log_keeper's.
 """
 
 import json

@@ -1,23 +1,33 @@
 """A bounded loop of payments, refunds, withdrawals, top-ups and settlements, by four clients.
 
-Two of them pay by bank card.
+Two of them pay by bank card. Beside each, a sensor speaks after every operation.
 """
 
+import itertools
+import json
 import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
 from tests.faults.clients import Accountant, Shop, Town, Wallet, new_key
 from tests.faults.oracle import Oracle
+from tests.sensors import said
+from vpass.common import clock
 
 THREADS = 4
 SMALL_FEN = 2_000
 LARGE_FEN = 150_000  # the payer has to confirm
 WEIGHTS = {"pay": 50, "refund": 20, "withdraw": 15, "pay_large": 8, "top_up": 7, "by_card": 10}
 SETTLE_EVERY = 8  # of the first thread's operations
+# What a sensor says is mostly sound; some has an impossible time, and some nobody can read.
+PUSHES = {"sound": 4, "impossible": 1, "unreadable": 1}
+LONG_AGO = timedelta(days=400)
+
+_seconds = itertools.count(1)
 
 
 @dataclass
@@ -60,6 +70,7 @@ class Load:
                 if number == 0 and count % SETTLE_EVERY == SETTLE_EVERY // 2:
                     client.settle()
                 client.take_turn()
+                client.push()
         except BaseException as error:  # noqa: BLE001  the test judges it
             self.failed.append(error)
 
@@ -75,6 +86,7 @@ class Client:
     wallet: Wallet
     tried: dict[str, int]
     paid: list[tuple[str, int]] = field(default_factory=list)
+    pushing: random.Random = field(default_factory=random.Random)
 
     def take_turn(self) -> None:
         """One operation, by chance."""
@@ -153,6 +165,22 @@ class Client:
             amount_fen=fen,
         )
 
+    def push(self) -> None:
+        """A sensor's message, each of another moment."""
+        kind = self.pushing.choices(list(PUSHES), PUSHES.values())[0]
+        device, key = f"sensor-of-{self.shop.merchant_id[:8]}", new_key()
+        moment = _a_moment(LONG_AGO if kind == "impossible" else timedelta(days=1))
+        body = json.dumps(said(device, {"reading": key}, moment, service="Weather")).encode()
+        if kind == "unreadable":
+            body = body[:-1]
+        self._do(
+            "push",
+            key,
+            lambda: self.town.platform.push(body),
+            device=device,
+            moment=moment.isoformat(),
+        )
+
     def settle(self) -> None:
         """Closes the open window, and approves every settlement that waits, by two people."""
         accountant = self.town.accountants[0]
@@ -189,3 +217,8 @@ class Client:
     def _do(self, name: str, key: str, send: Callable[[], Any], **asked: Any) -> Any:
         self.tried[name] = self.tried.get(name, 0) + 1
         return self.oracle.do(name, key=key, send=send, **asked)
+
+
+def _a_moment(ago: timedelta) -> datetime:
+    """A second of its own, so long ago."""
+    return clock.now().replace(microsecond=0) - ago + timedelta(seconds=next(_seconds))

@@ -1,7 +1,8 @@
-"""The rules I1 to I12, each one SQL that gives a line of text for each thing that breaks it.
+"""The rules I1 to I13, each one SQL that gives a line of text for each thing that breaks it.
 
-Parameters: `told` (what clients hold us to), `banks` (totals by bank code) and `edges` (of the
-state tables) as JSON, and `at_rest`. See invariants.examine.
+I11, the chain of the access log, is not among them: see log_keeper. Parameters: `told` (what
+clients hold us to), `banks` (totals by bank code) and `edges` (of the state tables) as JSON, and
+`at_rest`. See invariants.examine.
 """
 
 from collections.abc import Mapping
@@ -438,6 +439,34 @@ SELECT format('seat %%s is taken by booking %%s, which is %%s', s.id, b.id, b.st
             WHERE c.booking_id = b.id AND c.event = 'close_day')
 """
 
+# What a platform was told is stored is an event, or kept aside for people; and counted once.
+I13 = """
+WITH told AS (
+    SELECT * FROM jsonb_to_recordset(%(told)s::jsonb)
+        AS t (work text, key text, device text, moment timestamptz)
+)
+SELECT format('acknowledged push %%s of %%s at %%s is lost', key, device, moment) FROM told
+    WHERE work = 'push' AND NOT EXISTS (
+        SELECT FROM iot_event e JOIN iot_device d ON d.id = e.device_id
+        WHERE d.external_id = told.device AND e.event_time = told.moment)
+    AND NOT EXISTS (
+        SELECT FROM iot_quarantined q
+        WHERE q.device = told.device AND q.event_time = told.moment)
+    AND NOT EXISTS (
+        SELECT FROM iot_deadletter d WHERE position(convert_to(told.key, 'UTF8') IN d.body) > 0)
+    AND NOT EXISTS (
+        SELECT FROM iot_inbox i WHERE position(convert_to(told.key, 'UTF8') IN i.body) > 0)
+UNION ALL
+SELECT format('%%s pushes of %%s wait', count(*), source) FROM iot_inbox
+    WHERE %(at_rest)s GROUP BY source
+UNION ALL
+SELECT format('the twin of %%s counts %%s events, there are %%s', t.device_id, t.version, e.rows)
+    FROM iot_twin t LEFT JOIN (
+        SELECT device_id, count(*) AS rows FROM iot_event GROUP BY device_id
+    ) e ON e.device_id = t.device_id
+    WHERE t.version <> COALESCE(e.rows, 0)
+"""
+
 RULES: Mapping[str, str] = {
     "I1": I1,
     "I2": I2,
@@ -450,4 +479,5 @@ RULES: Mapping[str, str] = {
     "I9": I9,
     "I10": I10,
     "I12": I12,
+    "I13": I13,
 }

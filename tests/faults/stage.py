@@ -11,8 +11,9 @@ import psycopg2
 from tests.faults import invariants
 from tests.faults.clients import Town
 from tests.faults.invariants import Broken
+from tests.faults.log_keeper import LogKeeper
 from tests.faults.oracle import Oracle
-from vpass import embedded, processes
+from vpass import embedded, processes, supervisor
 
 START_FEN = 5_000_000
 RESTS_WITHIN_S = 60.0
@@ -34,6 +35,7 @@ SELECT (SELECT count(*) FROM common_outbox WHERE state = 'pending')
         WHERE state NOT IN ('booked', 'rejected', 'never_arrived'))
     + (SELECT count(*) FROM payments_window
         WHERE state IN ('closing', 'approved', 'filed', 'sent'))
+    + (SELECT count(*) FROM iot_inbox)
 """
 
 
@@ -43,11 +45,19 @@ class Stage:
 
     folder: Path
     town: Town
+    log: LogKeeper
     is_full: bool
     oracle: Oracle = field(init=False)
 
     def __post_init__(self) -> None:
         self.oracle = Oracle(self.folder / "oracle.jsonl")
+
+    @property
+    def health_url(self) -> str:
+        """Where the program says whether it can work."""
+        run = supervisor.read_run(self.folder)
+        assert run is not None
+        return f"{run.web_url}/health/ready"
 
     def open(self) -> None:
         """Money comes into every wallet."""
@@ -78,15 +88,16 @@ class Stage:
         return processes.wait_until(is_at_rest, within_s=RESTS_WITHIN_S, every_s=0.5)
 
     def examine(self, *, at_rest: bool, told: Sequence[Mapping[str, Any]] = ()) -> list[Broken]:
-        """What does not hold, in one snapshot, read as the application's role.
+        """What does not hold, in one snapshot, read as the application's role; and the log (I11).
 
         `told` is known beside what the oracle has heard.
         """
         banks = {self.town.bank_code: self.town.bank.totals()} if at_rest else None
         with invariants.snapshot(embedded.database_url(self.folder)) as cursor:
-            return invariants.examine(
+            broken = invariants.examine(
                 cursor, told=[*self.oracle.told(), *told], banks=banks, at_rest=at_rest
             )
+        return broken + [Broken("I11", each) for each in self.log.look(at_rest=at_rest)]
 
     def hurry(self) -> None:
         """Lets what waits for its next try have it now."""

@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from tests.faults.judging import judge, tell
 from tests.faults.kills import kill, wait_until_back
 from tests.faults.stage import Stage
 from vpass import processes, seed, supervisor
-from vpass.day import checks, outside, payment_steps
+from vpass.day import checks, iot_steps, outside, payment_steps
+from vpass.day.checks import same
 from vpass.day.memory import Memory
 from vpass.day.outside import Outside
 from vpass.day.play import Day, Step, play, prepare
@@ -25,6 +27,7 @@ FULL_DAYS = 5
 PATIENCE_S = 120.0
 # A delivery or a bank call whose worker died is taken up again after 65 s.
 TAKEN_UP_WITHIN_S = 90.0
+LOST_AT_MOST = 2  # answers of one step
 
 
 @pytest.mark.stack
@@ -73,7 +76,10 @@ def play_day(stage: Stage, *, seed_of_chance: int) -> list[str]:
     stage.hasten_bank()
     found += [] if stage.rest() else ["something is still under way"]
     found += [str(each) for each in stage.examine(at_rest=True)] + judge(stage)
-    print(f"  {len(lines)} steps, {patience.repeated} requests repeated, killed before {dead}")
+    print(
+        f"  {len(lines)} steps, {patience.repeated} requests repeated, killed {dead};"
+        f" {stage.log.lines} lines of the access log in {stage.log.seals} seals"
+    )
     return found
 
 
@@ -87,7 +93,7 @@ def with_kills(
     acts: dict[Any, Any] = {}
     steps = []
     for number, step in enumerate(STEPS):
-        acts[step.act] = killing(stage, when[number], step, note) if number in when else step.act
+        acts[step.act] = begun_again(stage, step, killing(stage, when.get(number), note))
         steps.append(
             replace(step, act=acts[step.act], needs=tuple(acts[need] for need in step.needs))
         )
@@ -95,25 +101,46 @@ def with_kills(
 
 
 def killing(
-    stage: Stage, name: str, step: Step, note: Callable[[tuple[str, int]], object]
-) -> Callable[[Day], str]:
-    """The step's act, begun at the moment at which a program dies.
+    stage: Stage, name: str | None, note: Callable[[tuple[str, int]], object]
+) -> Callable[[], bool]:
+    """The death of a program, if one is named; says whether one was.
 
-    Only the outside world is waited for: while it is away the program says so, as it has to. What
-    has no idempotency key and lost its answer (a sign-in, say) is begun again, as people do.
+    Only the outside world is waited for: while it is away the program says so, as it has to.
     """
 
-    def act(day: Day) -> str:
+    def die() -> bool:
+        if name is None:
+            return False
         killed = kill(stage.folder, name)
         note((name, killed))
         if name == "sandbox":
             assert wait_until_back(stage.folder, name, killed=killed)
             assert processes.wait_until(lambda: answers(stage.town.bank.url), within_s=20.0)
-        try:
-            return step.act(day)
-        except NoAnswer:
-            assert wait_until_back(stage.folder, name, killed=killed)
-            return step.act(day)
+        return True
+
+    return die
+
+
+def begun_again(stage: Stage, step: Step, before: Callable[[], bool]) -> Callable[[Day], str]:
+    """The step's act after what comes before it; after a kill, the access log is looked at.
+
+    What has no idempotency key and lost its answer (a sign-in, say) is begun again, as people do;
+    also a step later, for what is left of a killed program may answer once more and then be gone.
+    """
+
+    def act(day: Day) -> str:
+        was_killed = before()
+        for _ in range(LOST_AT_MOST):
+            try:
+                said = step.act(day)
+                break
+            except NoAnswer:
+                assert processes.wait_until(lambda: answers(stage.health_url), within_s=30.0)
+        else:
+            said = step.act(day)
+        if was_killed:
+            same("the chain of the access log", stage.log.look(at_rest=False), [])
+        return said
 
     return act
 
@@ -134,6 +161,11 @@ def told_by(day: Day) -> list[dict[str, Any]]:
         fen = payment_steps.WITHDRAWAL_FEN
         told.append({"work": "withdrawal", "key": money.withdrawal_id, "amount_fen": fen})
         told[-1]["id"] = money.withdrawal_id
+    ended_at = datetime.fromtimestamp(day.memory.bay_free_at, tz=UTC)
+    for moment in (day.parking.began_at, ended_at):
+        if moment is not None:
+            sensor = {"work": "push", "key": iot_steps.SENSOR, "device": iot_steps.SENSOR}
+            told.append({**sensor, "moment": moment.isoformat()})
     return told
 
 

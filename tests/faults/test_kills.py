@@ -12,8 +12,9 @@ from tests.faults.stage import Stage
 from vpass import processes
 
 FULL_ROUNDS = 5
-NEEDED = {"payment", "refund", "withdrawal", "window.close"}
+NEEDED = {"payment", "refund", "withdrawal", "window.close", "push"}
 OPERATIONS = {False: 10, True: 25}  # of each of four threads, for a kill; short and full form
+DECIDED_IN_ONE = 2  # a sensor speaks after each
 
 
 @pytest.mark.stack
@@ -34,7 +35,8 @@ def test_kill__in_the_middle_of_payments_and_settlements__nothing_lost_and_nothi
     print(
         f"  {oracle.decided - before} operations decided in {time.monotonic() - begun:.0f} s;"
         f" so far: tries without an answer {oracle.faults}, slowest {oracle.longest_s:.1f} s,"
-        f" refused {oracle.refused}, payouts {payouts}, windows {windows}"
+        f" refused {oracle.refused}, payouts {payouts}, windows {windows};"
+        f" {stage.log.lines} lines of the access log in {stage.log.seals} seals"
     )
     assert broken == []
 
@@ -44,7 +46,9 @@ def kill_once(stage: Stage, what: str, *, seed: int) -> list[str]:
     oracle, operations = stage.oracle, OPERATIONS[stage.is_full]
     load = Load(stage.town, oracle, seed=seed)
     start = oracle.decided
-    at = start + random.Random(f"{what}{seed}").randint(operations, 2 * operations)
+    at = start + random.Random(f"{what}{seed}").randint(
+        DECIDED_IN_ONE * operations, DECIDED_IN_ONE * 2 * operations
+    )
 
     if what == "worker":  # so that it dies with a question to the bank on its way
         stage.town.bank.breaks("bank", "delay", count=1000, seconds=0.5)

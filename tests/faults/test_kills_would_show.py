@@ -1,14 +1,22 @@
 """The judges of the kills see every kind of damage: each is done by the owner, and taken back."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import psycopg2
 import pytest
 
 from tests.faults import invariants
-from tests.faults.damage import APPROVED, CONSTRAINTS, DAMAGE, FALSE_WORDS, TABLES
+from tests.faults.damage import (
+    APPROVED,
+    CONSTRAINTS,
+    DAMAGE,
+    FALSE_WORDS,
+    LOG_DAMAGE,
+    SEALED,
+    TABLES,
+)
 from tests.faults.load import Load
 from tests.faults.stage import Stage
 from vpass import embedded
@@ -102,3 +110,38 @@ def test_examine__clients_or_bank_were_told_otherwise__found(lived: Stage):
         missed += [] if {each.rule for each in found} == {"I5"} else [("key", found)]
 
     assert missed == []
+
+
+@pytest.mark.stack
+def test_examine__access_log_damaged_behind_its_back__found_by_its_chain(lived: Stage):
+    assert lived.examine(at_rest=True) == []
+    missed = []
+
+    with closing(psycopg2.connect(embedded.owner_url(lived.folder))) as owner:
+        owner.autocommit = True
+        with owner.cursor() as cursor, unlocked(cursor):
+            cursor.execute(SEALED)
+            for what, damage, undo in LOG_DAMAGE:
+                cursor.execute(damage)
+                assert cursor.rowcount == 1, what
+                found = [each for each in lived.examine(at_rest=False) if each.rule == "I11"]
+                cursor.execute(undo)
+                if [each.what.split()[0] for each in found] != [what]:
+                    missed.append(f"{what}: {found}")
+
+    assert missed == []
+    assert lived.examine(at_rest=True) == []
+    assert lived.log.lines > 0
+
+
+@contextmanager
+def unlocked(cursor: Any) -> Iterator[None]:
+    """The access log without its guards, for the owner and as long as the block runs."""
+    tables = ("identity_accessline", "identity_accessseal")
+    for table in tables:
+        cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+    try:
+        yield
+    finally:
+        for table in tables:
+            cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")

@@ -1,11 +1,15 @@
 """Staff sign in with two factors at an enrolled desk, and every wrong part looks the same."""
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from django.conf import settings
+from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.contrib.auth.models import User
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
 from django_otp.oath import TOTP
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
@@ -13,6 +17,7 @@ from identity import staff
 from identity.models import Organisation, Staff, StaffSession
 from tests import city
 from tests.statements import statements
+from vpass.common import limits
 from vpass.common.limits import LimitReached
 from vpass.common.models import AuditEvent
 
@@ -136,6 +141,95 @@ def test_sign_in__eleventh_try__refused_even_when_right(desk: city.DeskBrowser, 
     sign_in(desk, at=at + timedelta(minutes=15))
 
 
+def test_sign_in__guessed_slowly__ends_at_a_hundred(desk: city.DeskBrowser, at: datetime):
+    limits.spend(staff.SIGN_INS_FAILED, "clerk", at=at, amount=95)
+    later = at + timedelta(days=1)
+    for _ in range(5):
+        with pytest.raises(staff.SignInRefused):
+            sign_in(desk, at=later, password="guess")
+
+    with pytest.raises(LimitReached):
+        sign_in(desk, at=later)
+    assert StaffSession.objects.count() == 0
+    sign_in(desk, at=at + timedelta(days=365))
+
+
+def test_sign_in__success_between__the_hundred_begin_anew(desk: city.DeskBrowser, at: datetime):
+    with pytest.raises(staff.SignInRefused):
+        sign_in(desk, at=at, password="guess")
+    sign_in(desk, at=at)
+
+    assert limits.remaining(staff.SIGN_INS_FAILED, "clerk", at=at) == 100
+
+
+def test_sign_in__many_names_at_one_desk__the_desk_is_stopped_and_no_other(
+    desk: city.DeskBrowser, hall: Organisation, at: datetime
+):
+    for number in range(60):
+        with pytest.raises(staff.SignInRefused):
+            sign_in(desk, at=at, username=f"clerk-{number}")
+
+    with pytest.raises(LimitReached):
+        sign_in(desk, at=at)
+    sign_in(city.make_desk(hall, name="2号窗口"), at=at)
+
+
+def test_sign_in__unknown_user_or_wrong_password__same_answer_and_same_work(
+    desk: city.DeskBrowser, monkeypatch: pytest.MonkeyPatch
+):
+    hashed: list[str] = []
+    encode = Argon2PasswordHasher.encode
+    verify = Argon2PasswordHasher.verify
+    monkeypatch.setattr(
+        Argon2PasswordHasher, "encode", lambda *args: (hashed.append("one"), encode(*args))[1]
+    )
+    monkeypatch.setattr(
+        Argon2PasswordHasher, "verify", lambda *args: (hashed.append("one"), verify(*args))[1]
+    )
+    seen = []
+
+    for username in ("clerk", "nobody"):
+        body = {"username": username, "password": PASSWORD + "r", "one_time_code": one_time_code()}
+        with statements() as sent:
+            answer = desk.send("POST", f"{city.COUNTER}/sessions", body)
+        told = answer.json()
+        told.pop("request_id")
+        shapes = [re.sub(r"'[^']*'(::\w+)?|\b\d+\b", "?", each) for each in sent]
+        seen.append((answer.status_code, told, shapes, len(hashed)))
+        hashed.clear()
+
+    assert seen[0] == seen[1]
+    assert (seen[0][0], seen[0][1]["code"], seen[0][3]) == (401, "staff.sign_in_refused", 1)
+
+
+@pytest.mark.parametrize(
+    ("password", "is_good"),
+    [
+        ("short but odd!", False),  # 14 characters
+        ("fifteen of them", True),  # no digit, no capital letter asked for
+        ("潍坊市政务服务中心窗口的密码短语", True),
+        ("correct horse " * 5, True),
+        ("1qaz2wsx3edc4rfv", False),  # common
+        ("x" * 256, True),
+    ],
+)
+def test_password__long_and_not_common__is_all_that_is_asked(
+    desk: city.DeskBrowser, at: datetime, password: str, is_good: bool
+):
+    user = User.objects.get(username="clerk")
+    if not is_good:
+        with pytest.raises(ValidationError):
+            validate_password(password, user)
+        return
+
+    validate_password(password, user)
+
+    user.set_password(password)
+    user.save()
+    body = {"username": "clerk", "password": password, "one_time_code": one_time_code()}
+    assert desk.send("POST", f"{city.COUNTER}/sessions", body).status_code == 201
+
+
 def test_sign_out__session__ended_and_refused(desk: city.DeskBrowser, at: datetime):
     signed = sign_in(desk, at=at)
     token_hash = city.key_proofs.token_hash(signed.token)
@@ -148,6 +242,23 @@ def test_sign_out__session__ended_and_refused(desk: city.DeskBrowser, at: dateti
     assert {event.action for event in AuditEvent.objects.all()} == {
         "staff.signed_in", "staff.signed_out",
     }  # fmt: skip
+
+
+def test_password_changed__however__signed_out_everywhere_and_nobody_else(
+    desk: city.DeskBrowser, hall: Organisation, at: datetime
+):
+    signed = sign_in(desk, at=at)
+    other = city.sign_in_clerk(city.make_desk(hall, name="2号窗口"), username="other", at=at)
+    token_hash = city.key_proofs.token_hash(signed.token)
+    user = User.objects.get(username="clerk")
+    user.save()
+    assert staff.find_staff_caller(token_hash, at) is not None
+
+    user.set_password("another fine pass phrase")
+    user.save()
+
+    assert staff.find_staff_caller(token_hash, at) is None
+    assert staff.find_staff_caller(city.key_proofs.token_hash(other.token), at) is not None
 
 
 def test_find_staff_caller__one_statement_and_the_whole_caller(

@@ -6,10 +6,10 @@ import pytest
 
 from tests.in_process import prepare_day
 from tests.outside import OutsideWorld
-from tests.people import known_keys
+from tests.people import at, counter, grant, hall, kiosk, known_keys, phone
 from vpass.day.play import Day
 
-__all__ = ["known_keys"]
+__all__ = ["at", "counter", "grant", "hall", "kiosk", "known_keys", "phone"]
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 _request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
 _caller: contextvars.ContextVar[str] = contextvars.ContextVar("caller", default="")
+_problem: contextvars.ContextVar[str] = contextvars.ContextVar("problem", default="")
 
 _REQUESTS = Counter(
     "vpass_http_requests", "Requests answered, by route and status.", ["route", "method", "status"]
@@ -86,7 +87,8 @@ def note_caller(scope: str) -> None:
 
 
 def note_problem(code: str) -> None:
-    """Count one problem answered, by its stable code."""
+    """Count one problem answered, by its stable code, and name it in this request's log line."""
+    _problem.set(code)
     _PROBLEMS.labels(code=code).inc()
 
 
@@ -103,6 +105,7 @@ class RequestIdMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         identifier = id_for(request)
         id_token, caller_token = _request_id.set(identifier), _caller.set("")
+        problem_token = _problem.set("")
         started = time.perf_counter()
         try:
             response = self.get_response(request)
@@ -110,6 +113,7 @@ class RequestIdMiddleware:
             _tell(request, response.status_code, time.perf_counter() - started)
             return response
         finally:
+            _problem.reset(problem_token)
             _caller.reset(caller_token)
             _request_id.reset(id_token)
 
@@ -138,6 +142,7 @@ def _tell(request: HttpRequest, status: int, seconds: float) -> None:
         status=status,
         duration_ms=round(seconds * 1000, 1),
         caller=_caller.get(),
+        **({"code": code} if (code := _problem.get()) else {}),
     )
 
 
