@@ -13,7 +13,17 @@ class PaymentsConfig(AppConfig):
 
     def ready(self) -> None:
         from cards import obligations
-        from payments import accounts, charges, debits, fares, figures, payouts, refunds
+        from payments import (
+            accounts,
+            bill_payments,
+            captures,
+            charges,
+            debits,
+            fares,
+            figures,
+            payouts,
+            refunds,
+        )
         from payments.settlement import payouts as settlement
         from payments.settlement import windows
 
@@ -26,6 +36,8 @@ class PaymentsConfig(AppConfig):
             debits.DEBIT_PREPARED, "payments.bank", debits.send_prepared, calls_out=True
         )
         outbox.subscribe(payouts.PAYOUT_CHANGED, "payments.settlement", settlement.follow_payout)
+        outbox.subscribe(captures.BILL_CAPTURED, "payments.bills", bill_payments.take_payment)
+        outbox.subscribe(refunds.ORDER_REFUNDED, "payments.bills", bill_payments.give_back)
         outbox.subscribe(fares.TAP_RECORDED, "payments.fares", fares.charge_fare)
         # Many transactions each: outside of the one that marks the delivery.
         for name, collect in (

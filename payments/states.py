@@ -1,4 +1,5 @@
-"""The edge tables of Cloud Pay: orders, charges, payouts, debits, windows, holds, proposals."""
+"""The edge tables of Cloud Pay: orders, charges, bills, payouts, debits, windows, holds and
+proposals."""
 
 from vpass.common.states import EdgeTable
 
@@ -41,6 +42,18 @@ CHARGE = EdgeTable(
     initial="due",
     edges={"due": {"paid": "collect", "cancelled": "cancel"}, "paid": {}, "cancelled": {}},
     final={"paid", "cancelled"},
+)
+
+BILL = EdgeTable(
+    name="bill",
+    initial="unpaid",
+    edges={
+        "unpaid": {"part_paid": "pay_part", "paid": "pay", "cancelled": "cancel"},
+        "part_paid": {"part_paid": "move", "paid": "pay", "unpaid": "give_back"},
+        "paid": {"part_paid": "owe_again", "unpaid": "give_back"},
+        "cancelled": {},
+    },
+    final={"cancelled"},
 )
 
 # How what a bank was asked to do stands with us (docs/bank-protocol.md section 8).

@@ -2,7 +2,17 @@
 
 from celery import shared_task
 
-from payments import charges, debits, ledger, orders, payouts, proof, proposals
+from payments import (
+    bill_reminders,
+    bills,
+    charges,
+    debits,
+    ledger,
+    orders,
+    payouts,
+    proof,
+    proposals,
+)
 from payments.settlement import payouts as settlement
 from payments.settlement import windows
 from vpass.common import clock
@@ -44,6 +54,18 @@ def expire_due_orders() -> None:
 def collect_charges() -> None:
     """Collect what is due and could be paid by now."""
     charges.collect_due(at=clock.now())
+
+
+@shared_task
+def release_ended_bill_payments() -> None:
+    """Let what ended payments had reserved of bills be paid again."""
+    bills.release_ended(at=clock.now())
+
+
+@shared_task
+def remind_of_bills() -> None:
+    """Remind of bills that are due soon or overdue."""
+    bill_reminders.remind_due(at=clock.now())
 
 
 @shared_task
