@@ -71,9 +71,16 @@ def upload_bills(
     with once(idempotency_key, at=at) as claim:
         if claim.answer is None:
             biller = lock_biller(caller=caller)
-            report = _Batch(biller, caller.scope, at).take(asked)
+            report = issue_bills(biller=biller, asked=asked, actor=caller.scope, at=at)
             claim.answer = {"report": [asdict(line) for line in report]}
         return [Reported(**line) for line in claim.answer["report"]]
+
+
+def issue_bills(
+    *, biller: Biller, asked: Sequence[AskedBill | Malformed], actor: str, at: datetime
+) -> list[Reported]:
+    """The same as `upload_bills`, within the caller's transaction, of a biller that is locked."""
+    return _Batch(biller, actor, at).take(asked)
 
 
 @dataclass

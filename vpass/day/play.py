@@ -9,6 +9,7 @@ from typing import Any
 
 from vpass.common import signing
 from vpass.day.actors import Clerk, Kiosk, Phone
+from vpass.day.bill_actors import Billing
 from vpass.day.booking_actors import Appointments, Receptionist
 from vpass.day.card_actors import Bus, CardWallet
 from vpass.day.disclosure_actors import Department, PrivacyOfficer, Sharing
@@ -100,6 +101,7 @@ class Day:
     hotline_enrolment_code: str  # empty: enrolled on an earlier day
     terminal_id: str
     disclosure: Disclosure
+    billing: Billing
     resident: Person | None = None
     place: int = 0  # the resident's, in the crowd
     neighbour: Person | None = None
@@ -208,6 +210,7 @@ def prepare(
             department=Department.of(transport, logins["departments"][0]),
             other_department=Department.of(transport, logins["departments"][1]),
         ),
+        billing=Billing(phone, login=logins["billers"]["utility"]),
     )
 
 

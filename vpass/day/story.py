@@ -1,6 +1,7 @@
 """The whole citizen's day, thread after thread."""
 
 from vpass.day import (
+    bill_steps,
     booking_steps,
     card_payment_steps,
     card_steps,
@@ -20,6 +21,7 @@ STEPS = [
     *card_steps.CHARGED_STEPS,
     *card_payment_steps.STEPS,
     *iot_steps.STEPS,
+    *bill_steps.STEPS,
     *booking_steps.STEPS,
     *settlement_steps.STEPS,
     *closing_steps.STEPS,

@@ -12,6 +12,7 @@ from payments.settlement import windows
 from vpass.common.signing import ed25519_public_bytes, generate_ed25519, private_pem
 from vpass.secrets import write_once
 from vpass.seed import cards
+from vpass.seed.bills import open_billers
 from vpass.seed.booking import open_appointments
 from vpass.seed.disclosure import hire_privacy_officer, open_departments, refine_hall
 from vpass.seed.hotline import open_hotline
@@ -93,6 +94,7 @@ def fill_city(*, state_dir: Path, at: datetime) -> None:
                 "private_key_pem": private_pem(private),
             },
             **cards.open_issuers(city, bank=bank),
+            **open_billers(city, bank=bank, at=at),
         }
         windows.ensure_open(at=at)
         write_once(state_dir / LOGINS, json.dumps(logins, indent=1, ensure_ascii=False))
