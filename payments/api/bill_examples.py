@@ -10,7 +10,7 @@ _BILLER = {
     "en": "Weifang Water",
     "kind": "utility",
 }
-_CODE = "00012612345678901243"
+_CODE = "00012612345678901278"
 _RECEIPT = "7KQ2M9XWPT4RHD6C"
 _SHOWN = {
     "id": _BILL,

@@ -1,11 +1,13 @@
 // Everything a person sees, in both languages: [Chinese, English]. {name} is filled in.
 
+import { BILLS } from "./strings_bills.js";
 import { MONEY } from "./strings_money.js";
 import { OPERATIONS } from "./strings_operations.js";
 import { SHARING } from "./strings_sharing.js";
 import { VISITS } from "./strings_visits.js";
 
 export const STRINGS = {
+  ...BILLS,
   ...MONEY,
   ...OPERATIONS,
   ...SHARING,

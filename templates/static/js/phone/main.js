@@ -6,6 +6,7 @@ import { startPage } from "../common/start.js";
 import { makeAccessLog } from "./access_log.js";
 import { makeActing } from "./acting.js";
 import { makeAsking } from "./asking.js";
+import { makeBills } from "./bills.js";
 import { makeConfirming } from "./confirming.js";
 import { makeEnrolment } from "./enrolment.js";
 import { makeMoney } from "./money.js";
@@ -15,7 +16,8 @@ import { makeVisits } from "./visits.js";
 import { openWallet } from "./wallet.js";
 
 const IDENTITY_LEVEL = 2;
-const DETAILS = { log: "line", visits: "service" };
+const DETAILS = { log: "line", visits: "service", bills: "bill" };
+const UNDER = { bills: "money" }; // views that a tab leads to in two steps
 
 function drawFacts(me) {
   const rows = [
@@ -40,6 +42,7 @@ async function start() {
   const money = makeMoney({ session });
   const visits = makeVisits({ session });
   const confirming = makeConfirming({ session, onDecided });
+  const bills = makeBills({ session, onOpened: () => confirming.look() });
   const asking = makeAsking({ session, onDecided: (words) => wallet.announce(words) });
   const sharing = makeSharing({ session });
   const acting = makeActing({ session, onShow });
@@ -55,6 +58,7 @@ async function start() {
   function onDecided(words) {
     wallet.announce(words);
     money.refresh();
+    bills.refresh(words);
   }
 
   function onShow(other) {
@@ -80,10 +84,10 @@ async function start() {
   function go({ focus }) {
     if (!wallet) return;
     const [name, id] = location.hash.slice(1).split("/");
-    const views = ["log", "me", "money", "visits", "sharing", "acting"];
+    const views = ["log", "me", "money", "bills", "visits", "sharing", "acting"];
     const tab = views.includes(name) ? name : "code";
     for (const link of findAll("#tabs a")) {
-      if (link.hash === `#${tab}`) link.setAttribute("aria-current", "page");
+      if (link.hash === `#${UNDER[tab] ?? tab}`) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
     showView((id && DETAILS[tab]) || tab, { focus });
@@ -95,6 +99,7 @@ async function start() {
       money.show();
       confirming.look();
     }
+    else if (tab === "bills") bills.show(id);
     else if (tab === "visits") visits.show(id);
     else if (id) log.showLine(id);
     else log.showList();
