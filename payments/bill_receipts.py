@@ -32,7 +32,7 @@ CODE_CHARS = 16
 # Without 0, 1, I and O, which a reader would mistype: 80 bits.
 _ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
 # Codes cannot be guessed; the limit keeps the database from those who try.
-_CHECKS = Limit(name="receipt.check", maximum=60, per=timedelta(minutes=1))
+CHECKS = Limit(name="receipt.check", maximum=60, per=timedelta(minutes=1))
 
 
 class ReceiptNotGenuine(DomainError):
@@ -102,7 +102,7 @@ def check_code(*, code: str, asker: str, at: datetime) -> Checked:
     `asker` is where the question comes from. Raises NotFound, and limits.LimitReached after 60
     questions a minute.
     """
-    spend(_CHECKS, asker, at=at)
+    spend(CHECKS, asker, at=at)
     found = BillReceipt.objects.select_related("payment").filter(code=code).first()
     if found is None:
         raise NotFound
@@ -115,7 +115,7 @@ def check_content(*, content: str, signature: str, asker: str, at: datetime) -> 
     The signature decides, whatever the code; keys long retired count. Raises ReceiptNotGenuine, and
     limits.LimitReached after 60 questions a minute.
     """
-    spend(_CHECKS, asker, at=at)
+    spend(CHECKS, asker, at=at)
     claims = read_content(content=content, signature=signature, at=at)
     found = (
         BillReceipt.objects.select_related("payment")

@@ -44,7 +44,7 @@ class NoticeCodeInvalid(DomainError):
 
 
 # The random part of a code has 12 digits: trying them costs for ever at this rate.
-_LOOK_UPS = Limit(name="bill.look_up", maximum=30, per=timedelta(minutes=10))
+LOOK_UPS = Limit(name="bill.look_up", maximum=30, per=timedelta(minutes=10))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +120,7 @@ def look_up(*, caller: Caller, code: str, at: datetime) -> Bill:
     Raises NoticeCodeInvalid, NotFound, and limits.LimitReached after 30 looks in ten minutes.
     """
     digits = code_digits(code)
-    spend(_LOOK_UPS, caller.scope, at=at)
+    spend(LOOK_UPS, caller.scope, at=at)
     return one_of(shown_bills().filter(notice_code=digits).exclude(state="cancelled"))
 
 
