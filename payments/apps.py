@@ -16,6 +16,7 @@ class PaymentsConfig(AppConfig):
         from payments import (
             accounts,
             bill_payments,
+            bill_reminders,
             captures,
             charges,
             debits,
@@ -38,6 +39,12 @@ class PaymentsConfig(AppConfig):
         outbox.subscribe(payouts.PAYOUT_CHANGED, "payments.settlement", settlement.follow_payout)
         outbox.subscribe(captures.BILL_CAPTURED, "payments.bills", bill_payments.take_payment)
         outbox.subscribe(refunds.ORDER_REFUNDED, "payments.bills", bill_payments.give_back)
+        outbox.subscribe(
+            bill_reminders.BILL_REMINDED,
+            "payments.bills",
+            bill_reminders.send_reminder,
+            calls_out=True,
+        )
         outbox.subscribe(fares.TAP_RECORDED, "payments.fares", fares.charge_fare)
         # Many transactions each: outside of the one that marks the delivery.
         for name, collect in (

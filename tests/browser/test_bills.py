@@ -34,7 +34,7 @@ def shot(page: Page, name: str) -> None:
 def test_bill__by_notice_code__part_paid_then_kept_and_owed(
     phone: Page, logins: dict[str, Any]
 ) -> None:
-    phone.click('a[href="#bills"]')
+    phone.click('[data-view="money"] a[href="#bills"]')
     expect(phone.locator("#bills-sum")).to_be_visible()
     shot(phone, "empty")
     code = logins["notice_codes"]["utility"]
@@ -65,3 +65,6 @@ def test_bill__by_notice_code__part_paid_then_kept_and_owed(
     expect(phone.locator("#bills-list a")).to_have_count(1)
     shot(phone, "list")
     assert overflow(phone) <= 0
+
+    phone.click('#tabs a[href="#code"]')
+    expect(phone.locator("#bills-reminder")).to_contain_text("1")

@@ -1,6 +1,6 @@
 """P-5: a batch comes from the biller's server, the resident pays by heads, and has receipts."""
 
-from datetime import timedelta
+import json
 from pathlib import Path
 
 import pytest
@@ -9,8 +9,10 @@ from payments import bill_reminders
 from payments.models import Bill, BillReceipt, BillReminder
 from tests.in_process import prepare_day, work
 from tests.outside import OutsideWorld
+from vpass import seed
 from vpass.common.clock import now
 from vpass.day import bill_steps, payment_steps, steps
+from vpass.day.checks import present
 from vpass.day.play import Day
 
 
@@ -22,7 +24,7 @@ def day(transactional_db: None, sandbox_of_own: OutsideWorld, tmp_path: Path) ->
     return day
 
 
-def test_p5__batch_to_receipt__paid_by_heads_once_and_checked_by_anybody(day: Day):
+def test_p5__batch_to_receipt__paid_by_heads_once_and_checked_by_anybody(day: Day, tmp_path: Path):
     for act in (
         steps.enrol,
         steps.prove_identity,
@@ -33,11 +35,18 @@ def test_p5__batch_to_receipt__paid_by_heads_once_and_checked_by_anybody(day: Da
         bill_steps.pay_part,
     ):
         act(day)
+    codes = json.loads((tmp_path / seed.LOGINS).read_text("utf-8"))["notice_codes"]
+    body = {"notice_code": codes["utility"]}  # due in two days
+    followed = day.phone.send("POST", "/bill-follows", body).expect(200)
     bill = Bill.objects.get(id=day.billing.bill["bill_id"])
-    in_a_week = now() + timedelta(days=8)
+    resident = present(day.resident)
+    before = day.outside.message_ids(resident.phone)
 
-    assert bill_reminders.remind_due(at=in_a_week) >= 1
-    assert BillReminder.objects.filter(bill=bill, kind="due_soon").count() == 1
+    assert [bill_reminders.remind_due(at=now()) for _ in range(2)] == [1, 0]
+    work()
+
+    assert [str(each.bill_id) for each in BillReminder.objects.all()] == [followed["id"]]
+    assert len(day.outside.message_ids(resident.phone) - before) == 1
 
     bill_steps.pay_rest(day)
 

@@ -3,6 +3,7 @@
 export const BILLS = {
   "bills.link": ["账单缴费", "Bills"],
   "bills.link_text": ["查看全部欠款，按缴款码缴费", "See all you owe, and pay by notice code"],
+  "bills.reminder": ["{n} 张账单即将到期或已逾期", "Bills due soon or overdue: {n}"],
   "bills.title": ["账单", "Bills"],
   "bills.owed": ["应付合计 {sum}", "You owe {sum}"],
   "bills.owed_none": ["目前没有欠款。", "You owe nothing at present."],

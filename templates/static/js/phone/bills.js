@@ -8,6 +8,7 @@ import { makeBill } from "./bill.js";
 const DAY = { dateStyle: "medium" };
 const TONES = { paid: "accepted", cancelled: "refused" };
 const CODE = /^[0-9]{20}$/;
+const SOON_MS = 3 * 86400000;
 
 // A date is a day of the city; noon is in it wherever it is read.
 export const dayOf = (date) => moment(`${date}T12:00:00+08:00`, DAY);
@@ -49,8 +50,19 @@ export function makeBills({ session, onOpened }) {
   let bills = [];
   let next = null;
 
+  /** Below the code: how many bills are overdue or due within three days. */
+  function remind() {
+    const soon = session.clock.now() + SOON_MS;
+    const count = owed.items.filter(
+      ({ kind, due_date }) => kind === "bill" && Date.parse(`${due_date}T00:00:00+08:00`) <= soon,
+    ).length;
+    find("#bills-reminder").hidden = count === 0;
+    find("#bills-reminder").textContent = t("bills.reminder", { n: count });
+  }
+
   function draw() {
     if (!owed) return;
+    remind();
     const sum = t("bills.owed", { sum: yuan(owed.total_fen) });
     find("#bills-sum").textContent = owed.items.length ? sum : t("bills.owed_none");
     find("#bills-part").hidden = owed.is_whole;
@@ -96,6 +108,8 @@ export function makeBills({ session, onOpened }) {
   return {
     /** The list; or with a bill's id, that bill. */
     show: (id) => (id ? detail.show(id) : load(null)),
+    /** Looks what is owed, for the line below the code. */
+    look: () => load(null),
     /** Something was paid: what is on the screen is old. */
     refresh(words) {
       if (shownView() === "bills") load(null);

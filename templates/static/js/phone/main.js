@@ -74,6 +74,7 @@ async function start() {
     wallet ??= await openWallet({ session, store, onPaid: confirming.look, onSeen: asking.attend });
     confirming.look();
     asking.attend();
+    bills.look();
     find("#tabs").hidden = false;
     // Asks the browser not to clear the key away when the disk runs full.
     navigator.storage?.persist?.();
