@@ -8,7 +8,7 @@ from typing import Any
 from identity.disclosure import pseudonym
 from payments import bill_payments, billers
 from payments.billers import Head
-from payments.models import Bill, Biller, BillLine, Order
+from payments.models import Bill, Biller, BillLine, BillPayment, BillShare, Order
 from tests import city
 from tests.shop import MERCHANT, RESIDENT, Shop, confirm, open_shop, resident_of
 from vpass.common import outbox
@@ -133,6 +133,27 @@ def sums(bill: Bill) -> tuple[str, int, int, int]:
     """State, asked, paid and reserved of a bill, as they are written."""
     bill.refresh_from_db()
     return bill.state, bill.amount_fen, bill.paid_fen, bill.reserved_fen
+
+
+def is_sound(bill: Bill) -> bool:
+    """Whether the bill's sums are those of its lines, of its payments, and of what these gave."""
+    bill.refresh_from_db()
+    lines = list(BillLine.objects.filter(bill=bill))
+    payments = list(BillPayment.objects.filter(bill=bill))
+    paid_fen = sum(each.amount_fen - each.refunded_fen for each in payments if each.paid_at)
+    open_fen = sum(
+        each.amount_fen for each in payments if not each.paid_at and not each.released_at
+    )
+    given = BillShare.objects.filter(line__bill=bill)
+    given_to = {line.id: 0 for line in lines}
+    for line_id, fen in given.values_list("line_id", "amount_fen"):
+        given_to[line_id] += fen
+    return (
+        bill.amount_fen == sum(line.amount_fen for line in lines)
+        and bill.paid_fen == sum(line.paid_fen for line in lines) == paid_fen
+        and bill.reserved_fen == open_fen
+        and all(line.paid_fen == given_to[line.id] for line in lines)
+    )
 
 
 def paid_lines(bill: Bill) -> dict[str, int]:

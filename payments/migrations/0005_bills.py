@@ -71,7 +71,7 @@ class Migration(migrations.Migration):
                 ('surcharge_ppm', models.PositiveIntegerField(default=0)),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('number__range', (1, 9999))), name='biller_number'), models.CheckConstraint(condition=models.Q(('surcharge_ppm__lte', 10000)), name='biller_surcharge')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('number__range', (1, 9999))), name='biller_number'), models.CheckConstraint(condition=models.Q(('surcharge_ppm__lte', 30000)), name='biller_surcharge')],
             },
         ),
         migrations.AddField(

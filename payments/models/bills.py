@@ -31,7 +31,7 @@ class Biller(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(condition=Q(number__range=(1, 9999)), name="biller_number"),
-            models.CheckConstraint(condition=Q(surcharge_ppm__lte=10_000), name="biller_surcharge"),
+            models.CheckConstraint(condition=Q(surcharge_ppm__lte=30_000), name="biller_surcharge"),
         ]
 
 

@@ -13,6 +13,7 @@ from payments.models import Bill, BillChange, BillPayment, BillReceipt, BillShar
 from tests import city
 from tests.billing import (
     Waterworks,
+    is_sound,
     open_order,
     open_payment,
     open_waterworks,
@@ -201,6 +202,7 @@ def test_refund__part__comes_off_the_lowest_head_and_is_owed_again(
     assert paid_lines(bill) == {"water": 0, "sewage": 0}
     pay(payer, bill, 8_500, at=at)
     assert sums(bill) == ("paid", 8_500, 8_500, 0)
+    assert is_sound(bill)
 
 
 def test_refund__heard_of_before_the_payment__both_counted_once(
@@ -258,6 +260,7 @@ def test_surcharge__by_the_day__on_what_is_unpaid_and_rounded_once(
     assert sums(bill) == ("paid", 8_515, 8_515, 0)
     assert paid_lines(bill) == {"water": 6_000, "sewage": 2_500, "late": 15}
     assert shown(late(at, bill, days=90)).open_fen == 0
+    assert is_sound(bill)
 
 
 def test_surcharge__for_ever__never_more_than_the_bill(bill: Bill, payer: city.Phone, at: datetime):

@@ -20,6 +20,7 @@ from tests.billing import (
     DUE,
     Waterworks,
     asked,
+    is_sound,
     open_order,
     open_waterworks,
     paid_lines,
@@ -105,6 +106,7 @@ def test_open__many_phones_at_one_bill__as_many_as_the_bill_has_and_all_paid(
         broken += (len(opened), refused) != (3, PHONES - 3)
         broken += sums(bill) != ("part_paid", 8_500, 7_500, 0)
         broken += paid_lines(bill) != {"water": 6_000, "sewage": 1_500}
+        broken += not is_sound(bill)
 
     tell("bill-phones", tried=tried, broken=broken)
     assert broken == 0

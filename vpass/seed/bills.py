@@ -30,7 +30,7 @@ BILLERS: tuple[tuple[str, str, str, int, int, tuple[Head, ...]], ...] = (
         ),
     ),
     (
-        "fine", "潍坊市公安局交通警察支队", "Weifang Traffic Police", 3, 10_000,
+        "fine", "潍坊市公安局交通警察支队", "Weifang Traffic Police", 3, 30_000,
         (Head(code="fine", zh="罚款", en="Fine", priority=1), LATE),
     ),
 )  # fmt: skip
