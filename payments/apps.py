@@ -16,6 +16,9 @@ class PaymentsConfig(AppConfig):
         from identity import deletion, own_data
         from payments import (
             accounts,
+            bill_payments,
+            bill_reminders,
+            captures,
             charges,
             debits,
             fares,
@@ -41,6 +44,14 @@ class PaymentsConfig(AppConfig):
         )
         outbox.subscribe(payouts.PAYOUT_CHANGED, "payments.settlement", settlement.follow_payout)
         outbox.subscribe(risk.RISK_FROZEN, "payments.risk", risk.freeze_on)
+        outbox.subscribe(captures.BILL_CAPTURED, "payments.bills", bill_payments.take_payment)
+        outbox.subscribe(refunds.ORDER_REFUNDED, "payments.bills", bill_payments.give_back)
+        outbox.subscribe(
+            bill_reminders.BILL_REMINDED,
+            "payments.bills",
+            bill_reminders.send_reminder,
+            calls_out=True,
+        )
         outbox.subscribe(fares.TAP_RECORDED, "payments.fares", fares.charge_fare)
         # Many transactions each: outside of the one that marks the delivery.
         for name, collect in (

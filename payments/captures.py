@@ -9,6 +9,9 @@ from payments.queries import Parties
 from vpass.common import outbox
 
 ORDER_CAPTURED = "payments.order_captured"
+# The same of an order that pays a bill; one of its own, so that other payments write no delivery.
+BILL_CAPTURED = "payments.bill_captured"
+BILL_REFERENCE = "bill:"  # how these orders' merchant references begin
 
 
 def capture_order(
@@ -49,3 +52,5 @@ def capture_order(
         "amount_fen": order.captured_fen,
     }
     outbox.publish(ORDER_CAPTURED, event, at=at)
+    if order.merchant_reference.startswith(BILL_REFERENCE):
+        outbox.publish(BILL_CAPTURED, event, at=at)

@@ -43,6 +43,18 @@ CHARGE = EdgeTable(
     final={"paid", "cancelled"},
 )
 
+BILL = EdgeTable(
+    name="bill",
+    initial="unpaid",
+    edges={
+        "unpaid": {"part_paid": "pay_part", "paid": "pay", "cancelled": "cancel"},
+        "part_paid": {"part_paid": "move", "paid": "pay", "unpaid": "give_back"},
+        "paid": {"part_paid": "owe_again", "unpaid": "give_back"},
+        "cancelled": {},
+    },
+    final={"cancelled"},
+)
+
 # How what a bank was asked to do stands with us (docs/bank-protocol.md section 8).
 _AT_BANK: dict[str, dict[str, str]] = {
     "prepared": {

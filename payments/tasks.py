@@ -4,7 +4,19 @@ from datetime import timedelta
 
 from celery import shared_task
 
-from payments import charges, debits, ledger, orders, pay_codes, payouts, proof, proposals, seals
+from payments import (
+    bill_reminders,
+    bills,
+    charges,
+    debits,
+    ledger,
+    orders,
+    pay_codes,
+    payouts,
+    proof,
+    proposals,
+    seals,
+)
 from payments.settlement import payouts as settlement
 from payments.settlement import windows
 from vpass.common import clock
@@ -54,6 +66,18 @@ def purge_pay_codes() -> None:
 def collect_charges() -> None:
     """Collect what is due and could be paid by now."""
     charges.collect_due(at=clock.now())
+
+
+@shared_task
+def release_ended_bill_payments() -> None:
+    """Let what ended payments had reserved of bills be paid again."""
+    bills.release_ended(at=clock.now())
+
+
+@shared_task
+def remind_of_bills() -> None:
+    """Remind of bills that are due soon or overdue."""
+    bill_reminders.remind_due(at=clock.now())
 
 
 @shared_task

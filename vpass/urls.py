@@ -34,11 +34,14 @@ from identity.api import (
 from payments.api import (
     bank,
     bank_cards,
+    biller,
+    bills,
     charges,
     finance,
     merchant,
     merchant_qr,
     paying,
+    receipts,
     risk,
     ways,
     withdrawals,
@@ -58,6 +61,7 @@ handler403 = problems.not_allowed
 handler404 = problems.not_found
 handler500 = problems.server_fault
 
+_PUBLIC = "api/public/v1/"
 _RESIDENT = "api/resident/v1/"
 _COUNTER = "api/counter/v1/"
 _DEPARTMENT = "api/department/v1/"
@@ -101,6 +105,8 @@ urlpatterns = [
     path("oidc/logins/<uuid:login_id>", login.OneLogin.as_view()),
     path("oidc/logins/<uuid:login_id>/return", login.LoginReturns.as_view()),
     path("oidc/logouts", login.Logouts.as_view()),
+    path(f"{_PUBLIC}receipts/<slug:code>", receipts.Receipts.as_view()),
+    path(f"{_PUBLIC}receipt-checks", receipts.ReceiptChecks.as_view()),
     # Residents' phones
     path(f"{_RESIDENT}enrolments", resident.Enrolments.as_view()),
     path(f"{_RESIDENT}enrolments/<uuid:enrolment_id>/phone-proof", resident.PhoneProofs.as_view()),
@@ -175,6 +181,13 @@ urlpatterns = [
     path(f"{_RESIDENT}payments/<uuid:payment_id>/way", ways.ResidentPaymentWay.as_view()),
     path(f"{_RESIDENT}statement", money.WalletStatement.as_view()),
     path(f"{_RESIDENT}charges", charges.Charges.as_view()),
+    path(f"{_RESIDENT}bills", bills.Bills.as_view()),
+    path(f"{_RESIDENT}bills/<uuid:bill_id>", bills.OneBill.as_view()),
+    path(f"{_RESIDENT}bill-look-ups", bills.BillLookUps.as_view()),
+    path(f"{_RESIDENT}bill-follows", bills.BillFollows.as_view()),
+    path(f"{_RESIDENT}bill-payments", bills.BillPayments.as_view()),
+    path(f"{_RESIDENT}bill-payments/<uuid:payment_id>/receipt", bills.BillReceipts.as_view()),
+    path(f"{_RESIDENT}owed", bills.AllOwed.as_view()),
     path(f"{_RESIDENT}top-ups", bank_cards.TopUps.as_view()),
     path(f"{_RESIDENT}top-ups/<uuid:top_up_id>", bank_cards.OneTopUp.as_view()),
     path(f"{_RESIDENT}payment-source", bank_cards.PaymentSources.as_view()),
@@ -274,6 +287,11 @@ urlpatterns = [
     path(f"{_MERCHANT}qr-codes/<uuid:qr_id>/withdrawal", merchant_qr.QrWithdrawals.as_view()),
     path(f"{_MERCHANT}app-orders", merchant_qr.AppOrders.as_view()),
     path(f"{_MERCHANT}statement", merchant.MerchantStatement.as_view()),
+    path(f"{_MERCHANT}bill-batches", biller.BillBatches.as_view()),
+    path(f"{_MERCHANT}bills", biller.IssuedBills.as_view()),
+    path(f"{_MERCHANT}bills/<uuid:bill_id>", biller.IssuedBill.as_view()),
+    path(f"{_MERCHANT}bills/<uuid:bill_id>/amendment", biller.BillAmendments.as_view()),
+    path(f"{_MERCHANT}bills/<uuid:bill_id>/cancellation", biller.BillCancellations.as_view()),
     # Banks
     path(f"{_BANK}credit-notices", bank.CreditNotices.as_view()),
     path(f"{_BANK}payout-notices", bank.PayoutNotices.as_view()),

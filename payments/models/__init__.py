@@ -13,6 +13,19 @@ from payments.models.banking import (
     PayoutChange,
     TopUpNumber,
 )
+from payments.models.bills import (
+    Bill,
+    BillChange,
+    Biller,
+    BillFollow,
+    BillHead,
+    BillLine,
+    BillPayment,
+    BillReceipt,
+    BillReminder,
+    BillShare,
+    BillVersion,
+)
 from payments.models.charges import Charge, ChargeChange
 from payments.models.ledger import (
     Account,
@@ -44,6 +57,17 @@ __all__ = [
     "Bank",
     "BankWork",
     "BankWorkChange",
+    "Bill",
+    "BillChange",
+    "BillFollow",
+    "BillHead",
+    "BillLine",
+    "BillPayment",
+    "BillReceipt",
+    "BillReminder",
+    "BillShare",
+    "BillVersion",
+    "Biller",
     "Charge",
     "ChargeChange",
     "CreditNotice",

@@ -110,6 +110,8 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("get", "oidc/logins/<uuid:login_id>"): (OWN_ID_ONLY,) * len(CALLERS),
     ("post", "oidc/logins/<uuid:login_id>/return"): (OWN_ID_ONLY,) * len(CALLERS),
     ("post", "oidc/logouts"): (INVALID,) * len(CALLERS),
+    ("get", "api/public/v1/receipts/<slug:code>"): (OWN_ID_ONLY,) * len(CALLERS),
+    ("post", "api/public/v1/receipt-checks"): (INVALID,) * len(CALLERS),
     # Residents
     ("post", _R + "login-looks"): resident(INVALID, INVALID),
     ("get", _R + "logins"): resident(GOOD, GOOD),
@@ -166,6 +168,13 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("post", _R + "payments/<uuid:payment_id>/refusal"): resident(LOW, NO_KEY),
     ("get", _R + "statement"): resident(LOW, GOOD),
     ("get", _R + "charges"): resident(LOW, GOOD),
+    ("get", _R + "bills"): resident(LOW, GOOD),
+    ("get", _R + "bills/<uuid:bill_id>"): resident(LOW, OWN_ID_ONLY),
+    ("post", _R + "bill-look-ups"): resident(LOW, INVALID),
+    ("post", _R + "bill-follows"): resident(LOW, INVALID),
+    ("post", _R + "bill-payments"): resident(LOW, INVALID),
+    ("get", _R + "bill-payments/<uuid:payment_id>/receipt"): resident(LOW, OWN_ID_ONLY),
+    ("get", _R + "owed"): resident(LOW, GOOD),
     ("get", _R + "top-ups"): resident(LOW, GOOD),
     ("post", _R + "top-ups"): resident(LOW, NO_KEY),
     ("get", _R + "top-ups/<uuid:top_up_id>"): resident(LOW, OWN_ID_ONLY),
@@ -295,6 +304,11 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("post", _M + "qr-codes/<uuid:qr_id>/withdrawal"): machine(merchant=NO_KEY),
     ("post", _M + "app-orders"): machine(merchant=NO_KEY),
     ("get", _M + "statement"): machine(merchant=GOOD),
+    ("post", _M + "bill-batches"): machine(merchant=INVALID),
+    ("get", _M + "bills"): machine(merchant=GOOD),
+    ("get", _M + "bills/<uuid:bill_id>"): machine(merchant=OWN_ID_ONLY),
+    ("post", _M + "bills/<uuid:bill_id>/amendment"): machine(merchant=INVALID),
+    ("post", _M + "bills/<uuid:bill_id>/cancellation"): machine(merchant=NO_KEY),
     ("post", _B + "credit-notices"): machine(bank=INVALID),
     ("post", _B + "payout-notices"): machine(bank=INVALID),
     ("post", _B + "debit-notices"): machine(bank=INVALID),
@@ -433,7 +447,7 @@ def test_matrix__has_a_line_for_each_route_and_method_and_no_other():
 
 
 def _converter(found: re.Match[str]) -> str:
-    if "/push/" in found.string:
+    if "/push/" in found.string or found[1] == "code":
         return f"<slug:{found[1]}>"
     numbers = {"delivery_id", "number", "settlement_id"}
     is_number = found[1] in {"window_id", "line_id"} and "window" in found.string

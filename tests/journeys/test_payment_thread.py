@@ -65,11 +65,12 @@ def test_day__every_step__goes_well_and_the_ledger_is_sound(day: Day, sandbox: O
     assert proof.prove(now()).is_sound
     assert list(Window.objects.order_by("id").values_list("state", flat=True)) == ["acked", "open"]
     at_bank = sandbox.read("/bank/control/totals")
-    assert (at_bank["payouts"], at_bank["debits"]) == ({"booked": 4}, {"booked": 2})
+    assert (at_bank["payouts"], at_bank["debits"]) == ({"booked": 5}, {"booked": 2})
     paid = Payout.objects.values_list("purpose", "state", "amount_fen").order_by("id")
     assert [each[:2] for each in paid] == [
         ("withdrawal", "booked"),
-        *[("settlement", "booked")] * 3,  # the shop's, the bus company's and the car park's
+        # the shop's, the bus company's, the car park's and the waterworks'
+        *[("settlement", "booked")] * 4,
     ]
     assert sum(each[2] for each in paid) == at_bank["paid_out_fen"]
 

@@ -61,6 +61,7 @@ LOGINS = {
             "desk_enrolment_code": "6" * 16,
         },
     },
+    "billers": {"utility": {"key_id": "biller-utility", "private_key_pem": ""}},
     "departments": [
         {
             "key_id": f"department-{number}",

@@ -190,6 +190,16 @@ class Outside:
         ]
         return pushes
 
+    # A biller's server
+
+    def upload_bills(
+        self, login: dict[str, str], bills: list[dict[str, Any]], *, key: str
+    ) -> dict[str, Any]:
+        """Has a biller's server send a batch, signed with its key: `status` and `answer`."""
+        order = {**login, "idempotency_key": key, "bills": bills}
+        found: dict[str, Any] = self._ask("POST", "/biller/control/uploads", json=order)
+        return found
+
     def _control(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         found: dict[str, Any] = self._ask(method, f"/bank/control/{path}", json=body)
         return found

@@ -10,6 +10,7 @@ from typing import Any
 from vpass.common import signing
 from vpass.day.actors import Clerk, Kiosk, Phone
 from vpass.day.administration_actors import Administration
+from vpass.day.bill_actors import Billing
 from vpass.day.booking_actors import Appointments, Receptionist
 from vpass.day.card_actors import Bus, CardWallet
 from vpass.day.disclosure_actors import Department, PrivacyOfficer, Sharing
@@ -114,6 +115,7 @@ class Day:
     disclosure: Disclosure
     levels: Levels
     administration: Administration
+    billing: Billing
     logins: Logins = field(default_factory=Logins)
     resident: Person | None = None
     place: int = 0  # the resident's, in the crowd
@@ -233,6 +235,7 @@ def prepare(
             ),
         ),
         administration=Administration.of(transport, memory, days_own["administration"]),
+        billing=Billing(phone, login=logins["billers"]["utility"]),
     )
 
 

@@ -2,6 +2,7 @@
 
 from vpass.day import (
     administration_steps,
+    bill_steps,
     booking_steps,
     card_payment_steps,
     card_steps,
@@ -24,6 +25,7 @@ STEPS = [
     *card_steps.CHARGED_STEPS,
     *card_payment_steps.STEPS,
     *iot_steps.STEPS,
+    *bill_steps.STEPS,
     *booking_steps.STEPS,
     *settlement_steps.STEPS,
     *paying_steps.STEPS,

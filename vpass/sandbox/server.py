@@ -13,6 +13,7 @@ from vpass.sandbox import faults
 from vpass.sandbox.bank import Bank
 from vpass.sandbox.bank_books import Books
 from vpass.sandbox.bank_courier import Courier
+from vpass.sandbox.biller import Biller
 from vpass.sandbox.controls import HOST as HOST
 from vpass.sandbox.controls import JSON
 from vpass.sandbox.controls import json_answer as _json
@@ -241,6 +242,11 @@ class Sandbox:
         self.sites = RelyingSites(
             vpass_url=vpass_url, registrations=bank_books.with_name("relying_parties.json")
         )
+        self.biller = Biller(
+            vpass_url=vpass_url,
+            caller_key_id=caller_key_id,
+            caller_public_pem=caller_public_pem,
+        )
         sites: tuple[tuple[Site, Signatures], ...] = (
             (self.register, of_register),
             (self.sms, of_sms),
@@ -267,7 +273,8 @@ class Sandbox:
         app.router.add_post("/bank/control/{what}", self._bank_control)
         app.router.add_get("/issuers/demo-cards/{place:[0-9]{1,5}}", self._demo_cards)
         app.router.add_get("/issuers/journal", self._issuers_journal)
-        app.router.add_post("/iot/control/{what}", self._iot_control)
+        app.router.add_post("/iot/control/{what}", self._told(self.iot.control))
+        app.router.add_post("/biller/control/{what}", self._told(self.biller.control))
         self.proving.add_to(app)
         app.router.add_routes(self.sites.routes())
         app.cleanup_ctx.append(self._bank_at_work)
@@ -335,17 +342,24 @@ class Sandbox:
         except ValueError as error:
             return _json({"error": "malformed", "detail": str(error)}, status=400)
 
-    async def _iot_control(self, request: web.Request) -> web.Response:
-        _only_from_here(request)
-        if request.content_type != "application/json":
-            return _json({"error": "media_type"}, status=415)
-        try:
-            members = read_object(await request.read())
-            return _json(await self.iot.control(request.match_info["what"], members))
-        except LookupError:
-            return _json({"error": "not_found"}, status=404)
-        except (ValueError, RecursionError) as error:
-            return _json({"error": "malformed", "detail": str(error)}, status=400)
+    def _told(
+        self, control: Callable[[str, Mapping[str, Any]], Awaitable[dict[str, Any]]]
+    ) -> Handler:
+        """A route by which a demonstration tells one of the outside systems what to do."""
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            _only_from_here(request)
+            if request.content_type != "application/json":
+                return _json({"error": "media_type"}, status=415)
+            try:
+                members = read_object(await request.read())
+                return _json(await control(request.match_info["what"], members))
+            except LookupError:
+                return _json({"error": "not_found"}, status=404)
+            except (ValueError, RecursionError) as error:
+                return _json({"error": "malformed", "detail": str(error)}, status=400)
+
+        return handle
 
     async def _bank_at_work(self, _app: web.Application) -> AsyncIterator[None]:
         work = asyncio.create_task(self.bank.work())

@@ -13,6 +13,7 @@ from vpass.common.signing import ed25519_public_bytes, generate_ed25519, private
 from vpass.secrets import write_once
 from vpass.seed import cards, relying_parties
 from vpass.seed.administration import hire_administrators
+from vpass.seed.bills import open_billers
 from vpass.seed.booking import open_appointments
 from vpass.seed.disclosure import hire_privacy_officer, open_departments, refine_hall
 from vpass.seed.hotline import open_hotline
@@ -102,6 +103,7 @@ def fill_city(*, state_dir: Path, at: datetime) -> None:
                 "private_key_pem": private_pem(private),
             },
             **cards.open_issuers(city, bank=bank),
+            **open_billers(city, bank=bank, at=at),
         }
         windows.ensure_open(at=at)
         relying_parties.open_sites(city, state_dir=state_dir, at=at)

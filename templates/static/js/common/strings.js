@@ -2,6 +2,7 @@
 
 import { LEVELS } from "./strings_levels.js";
 import { LOGIN } from "./strings_login.js";
+import { BILLS } from "./strings_bills.js";
 import { MONEY } from "./strings_money.js";
 import { OPERATIONS } from "./strings_operations.js";
 import { SHARING } from "./strings_sharing.js";
@@ -10,6 +11,7 @@ import { VISITS } from "./strings_visits.js";
 export const STRINGS = {
   ...LEVELS,
   ...LOGIN,
+  ...BILLS,
   ...MONEY,
   ...OPERATIONS,
   ...SHARING,

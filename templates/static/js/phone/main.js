@@ -6,6 +6,7 @@ import { startPage } from "../common/start.js";
 import { makeAccessLog } from "./access_log.js";
 import { makeActing } from "./acting.js";
 import { makeAsking } from "./asking.js";
+import { makeBills } from "./bills.js";
 import { makeConfirming } from "./confirming.js";
 import { makeEnrolment } from "./enrolment.js";
 import { makeLoggingIn } from "./logging_in.js";
@@ -18,7 +19,8 @@ import { makeVisits } from "./visits.js";
 import { openWallet } from "./wallet.js";
 
 const IDENTITY_LEVEL = 2;
-const DETAILS = { log: "line", visits: "service" };
+const DETAILS = { log: "line", visits: "service", bills: "bill" };
+const UNDER = { bills: "money" }; // views that a tab leads to in two steps
 
 function drawFacts(me) {
   const rows = [
@@ -43,6 +45,7 @@ async function start() {
   const money = makeMoney({ session });
   const visits = makeVisits({ session });
   const confirming = makeConfirming({ session, onDecided });
+  const bills = makeBills({ session, onOpened: () => confirming.look() });
   const asking = makeAsking({ session, onDecided: (words) => wallet.announce(words) });
   const loggingIn = makeLoggingIn({ session, onDecided: (words) => wallet.announce(words) });
   const presence = makePresence({ session, onDecided: (words) => wallet.announce(words) });
@@ -61,6 +64,7 @@ async function start() {
   function onDecided(words) {
     wallet.announce(words);
     money.refresh();
+    bills.refresh(words);
   }
 
   function onShow(other) {
@@ -89,6 +93,7 @@ async function start() {
     asking.attend();
     loggingIn.attend();
     presence.attend();
+    bills.look();
     find("#tabs").hidden = false;
     // Asks the browser not to clear the key away when the disk runs full.
     navigator.storage?.persist?.();
@@ -99,10 +104,10 @@ async function start() {
   function go({ focus }) {
     if (!wallet) return;
     const [name, id] = location.hash.slice(1).split("/");
-    const views = ["log", "me", "money", "visits", "sharing", "acting", "logins"];
+    const views = ["log", "me", "money", "bills", "visits", "sharing", "acting", "logins"];
     const tab = views.includes(name) ? name : "code";
     for (const link of findAll("#tabs a")) {
-      if (link.hash === `#${tab}`) link.setAttribute("aria-current", "page");
+      if (link.hash === `#${UNDER[tab] ?? tab}`) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
     showView((id && DETAILS[tab]) || tab, { focus });
@@ -115,6 +120,7 @@ async function start() {
       money.show();
       confirming.look();
     }
+    else if (tab === "bills") bills.show(id);
     else if (tab === "visits") visits.show(id);
     else if (id) log.showLine(id);
     else log.showList();
