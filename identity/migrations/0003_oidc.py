@@ -227,7 +227,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='reversescan',
-            constraint=models.CheckConstraint(condition=models.Q(('fields__contained_by', ['real_name', 'id_number', 'id_last4', 'birth_date', 'sex', 'over_18', 'over_65', 'phone'])), name='reverse_scan_known'),
+            constraint=models.CheckConstraint(condition=models.Q(('fields__contained_by', ['real_name', 'id_number', 'id_last4', 'birth_date', 'sex', 'over_18', 'over_65', 'phone', 'photo'])), name='reverse_scan_known'),
         ),
         migrations.AddConstraint(
             model_name='reversescan',

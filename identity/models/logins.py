@@ -17,7 +17,7 @@ from oauth2_provider.models import (
 )
 
 from identity import states
-from identity.models.people import ATTRIBUTES, Device, Organisation, Resident
+from identity.models.people import SHAREABLE, Device, Organisation, Resident
 
 _SHA256 = r"^[0-9a-f]{64}$"
 
@@ -95,7 +95,7 @@ class Login(models.Model):
             states.LOGIN.sql_check("state", "login_state"),
             models.CheckConstraint(condition=Q(level_needed__range=(1, 3)), name="login_level"),
             models.CheckConstraint(
-                condition=Q(fields__contained_by=ATTRIBUTES), name="login_known"
+                condition=Q(fields__contained_by=SHAREABLE), name="login_known"
             ),
             # Nobody is logged in without the word of their phone and the city's receipt.
             models.CheckConstraint(

@@ -9,16 +9,16 @@ where there is one.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from identity.models import ATTRIBUTES
+from identity.models import SHAREABLE
 
 LEVELS: Final = {level: f"urn:vpass:level:{level}" for level in (1, 2, 3)}
-CLAIMS: Final = {name: name for name in ATTRIBUTES} | {
+CLAIMS: Final = {name: name for name in SHAREABLE} | {
     "real_name": "name",
     "birth_date": "birthdate",
     "sex": "gender",
     "phone": "phone_number",
 }
-SCOPES: Final = ("openid", *ATTRIBUTES)
+SCOPES: Final = ("openid", *SHAREABLE)
 # How the phone proved its key (RFC 8176), by the device's grade.
 AMR: Final = {"hardware": "hwk", "software": "swk"}
 

@@ -21,7 +21,7 @@ DROP FUNCTION identity_end_sessions_v1();
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("identity", "0001_initial"),
+        ("identity", "0004_registration"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
