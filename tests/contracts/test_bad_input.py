@@ -419,7 +419,9 @@ def test_any_body__to_any_post__documented_problem_and_never_a_500(
     issuer = Issuer.objects.create(organisation=hall, code="stub", card_types=["bus"])
     official = city.sign_in_clerk(city.make_desk(hall, name="财务室"), username="a", at=at)
     Staff.objects.filter(user__username="a").update(roles=["finance", "operations"])
+    Staff.objects.filter(id=counter.staff.id).update(roles=["registrar", "register-review"])
     callers: dict[str, Sender] = {
+        "register": city.make_terminal(hall, scene="register", key_id="register-1").send,
         "resident": phone.send,
         "counter": counter.send,
         "finance": official.send,
