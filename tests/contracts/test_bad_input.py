@@ -394,13 +394,17 @@ def sender(name: str, request: pytest.FixtureRequest, *, at: datetime) -> Sender
         case "resident":
             return request.getfixturevalue("phone").send
         case "counter":
-            return request.getfixturevalue("counter").send
+            counter = request.getfixturevalue("counter")
+            Staff.objects.filter(id=counter.staff.id).update(roles=["registrar", "register-review"])
+            return counter.send
         case "finance" | "operations":
             official = city.sign_in_clerk(city.make_desk(hall, name="财务室"), username="a", at=at)
             Staff.objects.filter(user__username="a").update(roles=["finance", "operations"])
             return official.send
         case "terminal":
             return request.getfixturevalue("kiosk").send
+        case "register":
+            return city.make_terminal(hall, scene="register", key_id="register-1").send
         case "department":
             return city.make_department(hall).send
         case "issuer":
