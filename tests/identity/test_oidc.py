@@ -430,6 +430,20 @@ def test_refresh__new_tokens__and_a_used_one_ends_the_login(
     assert Login.objects.get().state == "reused"
 
 
+def test_tokens__out_of_time__refused(site: relying.Site, phone: city.Phone, at: datetime):
+    tokens = site.log_in(phone, at=at)
+
+    with time_machine.travel(at + timedelta(minutes=12)):
+        assert error_of(site.user_info(tokens["access_token"])) == (401, "invalid_token")
+        newer = site.refresh(tokens["refresh_token"]).json()
+        assert site.user_info(newer["access_token"]).status_code == 200
+    with time_machine.travel(at + logins.LOGIN_LIFE + timedelta(minutes=2)):
+        assert error_of(site.refresh(newer["refresh_token"])) == (400, "invalid_grant")
+
+    assert logins.expire_old(at=at + logins.LOGIN_LIFE + timedelta(minutes=2)) == 1
+    assert Login.objects.get().state == "lapsed"
+
+
 def test_tokens__each_kind_good_for_its_own_use_only(
     site: relying.Site, phone: city.Phone, counter: city.DeskBrowser, at: datetime
 ):
