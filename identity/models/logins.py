@@ -64,9 +64,9 @@ class RelyingParty(AbstractApplication):
 class Login(models.Model):
     """One login of one resident at one relying party, from its page to its end.
 
-    `request` is the query of the authorization request as it came. The browser that began it holds
-    a secret, and so does the QR code; only their hashes are kept. `word` is what the phone signed,
-    `receipt` what the city signed over it (JWS both).
+    `request` is what is needed of the authorization request's query to answer it. The browser that
+    began it holds a secret, and so does the QR code; only their hashes are kept. `word` is what the
+    phone signed, `receipt` what the city signed over it (JWS both).
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

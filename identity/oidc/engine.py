@@ -213,6 +213,15 @@ class LoginValidator(OAuth2Validator):
         is_alive = logins.is_signed_in(login, at=self.at)
         return is_alive and bool(super().validate_refresh_token(refresh_token, client, request))
 
+    def revoke_token(self, token: str, token_type_hint: str, request: Any, *args: Any) -> None:
+        """End the login of any token of this client; an unknown one is no matter (RFC 7009)."""
+        for model in (LoginRefreshToken, LoginAccessToken):
+            known = model.objects.filter(token_checksum=hash_of(token), application=request.client)
+            login_id = known.values_list("login_id", flat=True).first()
+            if login_id is not None:
+                login = logins.lock(login_id)
+                logins.end(login, "ended", actor=logins.actor_of(login), at=self.at)
+
     def get_id_token(self, token: Any, token_handler: Any, request: Any) -> str:
         """The id_token of a login: a JWS by the city's current key, ES256, `kid` as published.
 

@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote, urlencode
 
 from django.conf import settings
 from django.db import transaction
@@ -30,6 +30,10 @@ OVER_ASKED = limits.Limit("login.over_asked", maximum=20, per=timedelta(hours=1)
 
 _UNMET = "unmet_authentication_requirements"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_KEPT: Final = {
+    "response_type", "client_id", "redirect_uri", "scope", "state", "nonce", "code_challenge",
+    "code_challenge_method",
+}  # fmt: skip
 _ENDED: Final = {
     "refused": ("access_denied", "the resident refused"),
     "expired": ("access_denied", "nobody approved in time"),
@@ -91,7 +95,7 @@ def begin(*, query: str, browser: str, at: datetime) -> Begun | str:
         relying_party=party,
         organisation_id=party.organisation_id,
         purpose=party.purpose,
-        request=query,
+        request=_kept(query),
         fields=fields,
         level_needed=level,
         number=f"{10 + secrets.randbelow(90)}",
@@ -173,6 +177,12 @@ def _read(query: str, *, at: datetime) -> tuple[list[str], Any]:
     ):
         raise errors.InvalidRequestError(description="PKCE with S256 only", request=request)
     return scopes, request
+
+
+def _kept(query: str) -> str:
+    """What of a request is needed to answer it; hints at a person are not kept."""
+    sent = parse_qsl(query, keep_blank_values=True, errors="strict")
+    return urlencode([(name, value) for name, value in sent if name in _KEPT], quote_via=quote)
 
 
 def _error(request: Any, error: str, description: str = "") -> OAuth2Error:

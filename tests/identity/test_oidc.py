@@ -430,6 +430,20 @@ def test_refresh__new_tokens__and_a_used_one_ends_the_login(
     assert Login.objects.get().state == "reused"
 
 
+def test_tokens__out_of_time__refused(site: relying.Site, phone: city.Phone, at: datetime):
+    tokens = site.log_in(phone, at=at)
+
+    with time_machine.travel(at + timedelta(minutes=12)):
+        assert error_of(site.user_info(tokens["access_token"])) == (401, "invalid_token")
+        newer = site.refresh(tokens["refresh_token"]).json()
+        assert site.user_info(newer["access_token"]).status_code == 200
+    with time_machine.travel(at + logins.LOGIN_LIFE + timedelta(minutes=2)):
+        assert error_of(site.refresh(newer["refresh_token"])) == (400, "invalid_grant")
+
+    assert logins.expire_old(at=at + logins.LOGIN_LIFE + timedelta(minutes=2)) == 1
+    assert Login.objects.get().state == "lapsed"
+
+
 def test_tokens__each_kind_good_for_its_own_use_only(
     site: relying.Site, phone: city.Phone, counter: city.DeskBrowser, at: datetime
 ):
@@ -574,13 +588,15 @@ def test_database__no_code_token_secret_or_handle_in_clear(
     site: relying.Site, phone: city.Phone, at: datetime
 ):
     browser = relying.Browser()
-    begun = browser.begin(site.query()).json()
+    earlier = site.log_in(phone, at=at)["id_token"]
+    hints = {"id_token_hint": earlier, "login_hint": "13900000001"}
+    begun = browser.begin(site.query(**hints)).json()
     relying.approve(phone, begun, at=at)
     code = relying.code_of(browser.go_back(begun["id"]))
     tokens = site.exchange(code).json()
     newer = site.refresh(tokens["refresh_token"]).json()
     cookie = browser.client.cookies["vpass-login"].value
-    canaries = [code, begun["handle"], cookie, site.secret] + [
+    canaries = [code, begun["handle"], cookie, site.secret, *hints.values()] + [
         each[name]
         for each in (tokens, newer)
         for name in ("access_token", "refresh_token", "id_token")
@@ -597,7 +613,7 @@ def test_database__no_code_token_secret_or_handle_in_clear(
         LoginAccessToken.objects.update(token="in clear")
     with pytest.raises(IntegrityError), transaction.atomic():
         LoginCode.objects.update(code="in clear")
-    assert LoginRefreshToken.objects.filter(revoked=None).count() == 1
+    assert LoginRefreshToken.objects.filter(revoked=None).count() == 2  # one a login
 
 
 def test_purge__long_ended__hashes_go_and_the_login_stays(

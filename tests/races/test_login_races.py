@@ -101,6 +101,23 @@ def test_refresh_token__six_at_once__one_gets_new_ones_and_the_login_ends(
     assert broken == 0
 
 
+def test_refresh_token__without_the_logins_lock__taken_more_than_once(
+    phone: city.Phone, patient: None, at: datetime, monkeypatch: pytest.MonkeyPatch
+):
+    """The guard off: each reads the token as unused, and the engine's own lock comes too late."""
+    site, most = relying.open_site(at=at), 0
+    monkeypatch.setattr(logins, "lock", _unlocked)
+
+    for _ in range(5):
+        token = site.log_in(phone, at=at)["refresh_token"]
+        seen = statuses(lambda token=token: site.refresh(token))
+        most = max(most, seen[200])
+        if most > 1:
+            break
+
+    assert most > 1
+
+
 def shown_nonce(counter: city.DeskBrowser, *, at: datetime) -> tuple[ReverseScan, str]:
     made = reverse_scans.show(
         caller=counter.caller, purpose=city.PURPOSE, case_number="WF-1", fields=None,

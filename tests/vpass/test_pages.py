@@ -22,6 +22,7 @@ PAGES = [
     pages.TillPage,
     pages.OperationsPage,
     pages.CityPage,
+    pages.LoginPage,
 ]
 
 
