@@ -418,12 +418,14 @@ def test_any_body__to_any_post__documented_problem_and_never_a_500(
     shop = open_shop()
     issuer = Issuer.objects.create(organisation=hall, code="stub", card_types=["bus"])
     official = city.sign_in_clerk(city.make_desk(hall, name="财务室"), username="a", at=at)
-    Staff.objects.filter(user__username="a").update(roles=["finance", "operations"])
+    roles = ["finance", "operations", "administrator", "approver"]
+    Staff.objects.filter(user__username="a").update(roles=roles)
     callers: dict[str, Sender] = {
         "resident": phone.send,
         "counter": counter.send,
         "finance": official.send,
         "operations": official.send,
+        "administration": official.send,
         "terminal": kiosk.send,
         "department": city.make_department(hall).send,
         "merchant": shop.till.send,
