@@ -48,7 +48,7 @@ class SectionUnknown(DomainError):
 
 
 class PlaceUnknown(DomainError):
-    """`before` is not the `next` of a part of this section."""
+    """This is not the `next` of a part of this section."""
 
     code = "export.before_unknown"
     status = 422

@@ -341,7 +341,7 @@ urlpatterns = [
     ),
     path(f"{_ADMINISTRATION}staff", administration.StaffRegistry.as_view()),
     path(
-        f"{_ADMINISTRATION}staff/<uuid:row_id>/suspension", administration.StaffSuspended.as_view()
+        f"{_ADMINISTRATION}staff/<uuid:row_id>/suspension", administration.StaffLockouts.as_view()
     ),
     path(
         f"{_ADMINISTRATION}staff/<uuid:row_id>/role-removal", administration.RoleRemovals.as_view()

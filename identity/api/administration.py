@@ -164,7 +164,7 @@ class TerminalSuspensions(Suspensions):
     kind = "terminal"
 
 
-class StaffSuspended(Suspensions):
+class StaffLockouts(Suspensions):
     """Somebody is locked out, and signed out everywhere."""
 
     kind = "staff"
