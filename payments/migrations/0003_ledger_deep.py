@@ -41,10 +41,10 @@ RIGHTS = f"""
 # Both halves are read backwards by the indexes on (account, id) and merged.
 LINES = """
     CREATE VIEW payments_accountline AS
-    SELECT p.id, p.transaction_id, p.credit_id AS account_id, p.amount_fen AS signed_fen
-        FROM payments_posting p
+    SELECT p.id, p.transaction_id, p.credit_id AS account_id, p.amount_fen,
+        p.amount_fen AS signed_fen FROM payments_posting p
     UNION ALL
-    SELECT p.id, p.transaction_id, p.debit_id, -p.amount_fen FROM payments_posting p
+    SELECT p.id, p.transaction_id, p.debit_id, p.amount_fen, -p.amount_fen FROM payments_posting p
 """
 
 
@@ -104,6 +104,7 @@ class Migration(migrations.Migration):
             name='AccountLine',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('amount_fen', models.BigIntegerField()),
                 ('signed_fen', models.BigIntegerField()),
             ],
             options={'db_table': 'payments_accountline', 'managed': False},

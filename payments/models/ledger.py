@@ -109,6 +109,7 @@ class AccountLine(models.Model):
 
     transaction = models.ForeignKey(Transaction, models.DO_NOTHING, related_name="+")
     account = models.ForeignKey(Account, models.DO_NOTHING, related_name="+")
+    amount_fen = models.BigIntegerField()
     signed_fen = models.BigIntegerField()
 
     class Meta:
