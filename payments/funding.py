@@ -154,7 +154,7 @@ def withdrawals_of(*, resident_id: uuid.UUID) -> QuerySet[Payout]:
     return (
         Payout.objects.select_related("bank__organisation")
         .prefetch_related(history)
-        .filter(resident_id=resident_id)
+        .filter(resident_id=resident_id, purpose=Payout.Purpose.WITHDRAWAL)
     )
 
 

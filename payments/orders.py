@@ -54,6 +54,13 @@ class OrderExpired(DomainError):
     title_zh = "该笔付款未在规定时间内确认，已失效"
 
 
+class BalanceMoved(InsufficientFunds):
+    """There is not enough money on the account.
+
+    Another payment has taken what this one was to take of the balance, beside the card.
+    """
+
+
 # Refusals of a payment whose code is used up.
 REFUSALS: dict[str, type[DomainError]] = {
     **codes.REFUSALS,
@@ -138,7 +145,10 @@ def pay_by_code(
         code=code, amount_fen=amount_fen, title=title, merchant_reference=merchant_reference
     )
     try:
-        answer = _pay_once(asked, caller=caller, key=idempotency_key, at=at)
+        try:
+            answer = _pay_once(asked, caller=caller, key=idempotency_key, at=at)
+        except BalanceMoved:  # the card may pay more of it
+            answer = _pay_once(asked, caller=caller, key=idempotency_key, at=at)
     except InsufficientFunds as error:
         # The posting has taken all with it. The till has seen the code, so that has to stay used.
         answer = _pay_once(asked, caller=caller, key=idempotency_key, refusal=error.code, at=at)
@@ -293,15 +303,18 @@ def carry_out(order: Order, parties: Parties, funding: Funding, *, at: datetime)
     if funding.balance_fen:
         if parties.payer_account is None:
             raise InsufficientFunds
-        ledger.hold(
-            hold_id=order.id,
-            account=parties.payer_account,
-            amount_fen=funding.balance_fen,
-            purpose=PURPOSE,
-            reference=order.id,
-            expires_at=None,
-            at=at,
-        )
+        try:
+            ledger.hold(
+                hold_id=order.id,
+                account=parties.payer_account,
+                amount_fen=funding.balance_fen,
+                purpose=PURPOSE,
+                reference=order.id,
+                expires_at=None,
+                at=at,
+            )
+        except InsufficientFunds as error:
+            raise BalanceMoved from error
     debits.prepare(
         card=funding.card.card,
         bank=funding.card.bank,

@@ -60,11 +60,13 @@ class PayoutPursuit(Pursuit[Payout]):
 
     def order(self, bank: PartnerBank, work: Payout, *, at: datetime) -> BankStanding:
         """See Pursuit."""
+        is_refund = work.purpose == Payout.Purpose.REFUND
         order = PayoutOrder(
             payout_id=work.id,
             account_token=work.account_token,
             amount_fen=work.amount_fen,
-            purpose=work.purpose,
+            # To the bank it is a resident's own money to the resident's own account.
+            purpose=Payout.Purpose.WITHDRAWAL if is_refund else work.purpose,
             reference=work.reference,
             business_date=work.business_date,
         )
@@ -95,12 +97,13 @@ def prepare(
     amount_fen: int,
     reference: str,
     business_date: date,
+    purpose: str | None = None,
     at: datetime,
 ) -> Payout:
     """Hold the money and write the payout down, in the caller's transaction; it is sent afterwards.
 
     `reference` is what the receiver reads, completed with the payout's own end to at most 35
-    characters. Raises ledger.InsufficientFunds.
+    characters; `purpose` is the payee's usual one when left out. Raises ledger.InsufficientFunds.
     """
     payout_id = ids.uuid7(at)
     ledger.hold(
@@ -115,9 +118,8 @@ def prepare(
     payout = Payout(
         id=payout_id,
         bank=destination.bank,
-        purpose=(
-            Payout.Purpose.WITHDRAWAL if payee.merchant_id is None else Payout.Purpose.SETTLEMENT
-        ),
+        purpose=purpose
+        or (Payout.Purpose.WITHDRAWAL if payee.merchant_id is None else Payout.Purpose.SETTLEMENT),
         resident_id=payee.resident_id,
         merchant_id=payee.merchant_id,
         account_token=destination.account_token,

@@ -11,7 +11,7 @@ from datetime import datetime
 from payments import accounts, history, ledger, payouts, queries
 from payments.ledger import InsufficientFunds, Leg
 from payments.merchants import MerchantSuspended
-from payments.models import Debit, Order, Refund
+from payments.models import Debit, Order, Payout, Refund
 from payments.orders import lock_of_merchant
 from payments.payouts import Destination, Payee
 from payments.queries import LockedOrder
@@ -155,6 +155,7 @@ def _send_to_card(order: Order, fen: int, *, account: int, at: datetime) -> None
         amount_fen=fen,
         reference=f"V PASS R-{clock.city_date(at):%Y%m%d}",
         business_date=clock.city_date(at),
+        purpose=Payout.Purpose.REFUND,
         at=at,
     )
 

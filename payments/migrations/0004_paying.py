@@ -172,5 +172,18 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('resident', 'on_date', 'grade'), name='spending_once'), models.CheckConstraint(condition=models.Q(('used_fen__gte', 0)), name='spending_amount')],
             },
         ),
+        migrations.RemoveConstraint(
+            model_name='payout',
+            name='payout_payee',
+        ),
+        migrations.AlterField(
+            model_name='payout',
+            name='purpose',
+            field=models.TextField(choices=[('withdrawal', 'Withdrawal'), ('refund', 'Refund'), ('settlement', 'Settlement')]),
+        ),
+        migrations.AddConstraint(
+            model_name='payout',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('merchant__isnull', True), ('purpose__in', ['withdrawal', 'refund']), ('resident__isnull', False)), models.Q(('merchant__isnull', False), ('purpose', 'settlement'), ('resident__isnull', True)), _connector='OR'), name='payout_payee'),
+        ),
         migrations.RunSQL(LIMITS, "DELETE FROM payments_paymentlimit"),
     ]

@@ -105,10 +105,12 @@ class BankWorkChange(models.Model):
 
 
 class Payout(BankWork):
-    """Money on its way to a bank account: a resident's withdrawal or a merchant's settlement."""
+    """Money on its way to a bank account: a resident's withdrawal, what goes back to the card that
+    has paid, or a merchant's settlement."""
 
     class Purpose(models.TextChoices):
         WITHDRAWAL = "withdrawal"
+        REFUND = "refund"
         SETTLEMENT = "settlement"
 
     purpose = models.TextField(choices=Purpose.choices)
@@ -121,7 +123,11 @@ class Payout(BankWork):
             states.PAYOUT.sql_check("state", "payout_state"),
             models.CheckConstraint(condition=Q(amount_fen__gt=0), name="payout_amount"),
             models.CheckConstraint(
-                condition=Q(resident__isnull=False, merchant__isnull=True, purpose="withdrawal")
+                condition=Q(
+                    resident__isnull=False,
+                    merchant__isnull=True,
+                    purpose__in=["withdrawal", "refund"],
+                )
                 | Q(resident__isnull=True, merchant__isnull=False, purpose="settlement"),
                 name="payout_payee",
             ),

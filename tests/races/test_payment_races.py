@@ -14,7 +14,7 @@ import pytest
 
 from identity.models import Resident
 from payments import history, merchants, orders, queries
-from payments.models import Order, Posting, Refund, Transaction
+from payments.models import Order, PaymentLimit, Posting, Refund, Transaction
 from payments.orders import Shown
 from payments.refunds import RefundShown
 from payments.settlement import windows
@@ -43,6 +43,7 @@ def tell(name: str, *, tried: int, broken: int) -> None:
 @pytest.fixture
 def shop(transactional_db: None, at: datetime) -> Shop:
     windows.ensure_open(at=at)
+    PaymentLimit.objects.update(daily_fen=None)  # a thousand rounds are more than a day's
     return open_shop()
 
 
@@ -290,13 +291,13 @@ def suspend_while_paying(
     """The order in which a payment and a suspension end, when the payment has judged the parties
     and not written yet; and what the payment met."""
     gate, ended = Gate(), list[str]()
-    write = history.write_order
+    write = history.write_counted_order
 
-    def slowly(*given: Any, **named: Any) -> bool:
+    def slowly(*given: Any, **named: Any) -> Any:
         gate.pass_through()
         return write(*given, **named)
 
-    monkeypatch.setattr(history, "write_order", slowly)
+    monkeypatch.setattr(history, "write_counted_order", slowly)
 
     def pay() -> str:
         try:
@@ -319,7 +320,7 @@ def suspend_while_paying(
         return ""
 
     found = together(2, lambda index: [pay, suspend][index]())
-    monkeypatch.setattr(history, "write_order", write)
+    monkeypatch.setattr(history, "write_counted_order", write)
     return ended, found[0]
 
 
@@ -355,8 +356,8 @@ def test_suspend__guard_off__a_payment_ends_after_it(
     monkeypatch: pytest.MonkeyPatch,
 ):
     fill(shop, phone, 100_000, at=at)
-    read = queries._LOCK_PARTIES.replace("FOR SHARE OF m, r", "")
-    monkeypatch.setattr(queries, "_LOCK_PARTIES", read)
+    read = queries._LOCK_AND_LOOK.replace("FOR SHARE OF m, r", "")
+    monkeypatch.setattr(queries, "_LOCK_AND_LOOK", read)
 
     ended, met = suspend_while_paying(shop, grant.code(at), who, at=at, monkeypatch=monkeypatch)
 
