@@ -268,9 +268,9 @@ class Sandbox:
         app.router.add_get("/register/demo-families", self._demo_families)
         app.router.add_get("/register/journal", self._journal)
         app.router.add_get("/sms/v1/inbox/{number}", self._inbox)
-        app.router.add_get("/bank/control/{what}", self._bank_control)
-        app.router.add_get("/bank/control/{what}/{which}", self._bank_control)
-        app.router.add_post("/bank/control/{what}", self._bank_control)
+        app.router.add_get("/bank/control/{what}", self._told(self._ask_bank))
+        app.router.add_get("/bank/control/{what}/{which}", self._told(self._ask_bank))
+        app.router.add_post("/bank/control/{what}", self._told(self._ask_bank))
         app.router.add_get("/issuers/demo-cards/{place:[0-9]{1,5}}", self._demo_cards)
         app.router.add_get("/issuers/journal", self._issuers_journal)
         app.router.add_post("/iot/control/{what}", self._told(self.iot.control))
@@ -325,35 +325,21 @@ class Sandbox:
         _only_from_here(request)
         return _json(self.issuers.journal())
 
-    async def _bank_control(self, request: web.Request) -> web.Response:
-        _only_from_here(request)
-        members: dict[str, Any] | None = None
-        if request.method == "POST":
-            if request.content_type != "application/json":
-                return _json({"error": "media_type"}, status=415)
-            try:
-                members = read_object(await request.read())
-            except (ValueError, RecursionError):
-                return _json({"error": "malformed"}, status=400)
-        try:
-            return _json(self.bank.control(members=members, **request.match_info))
-        except LookupError:
-            return _json({"error": "not_found"}, status=404)
-        except ValueError as error:
-            return _json({"error": "malformed", "detail": str(error)}, status=400)
+    async def _ask_bank(self, **asked: Any) -> dict[str, Any]:
+        return self.bank.control(**asked)
 
-    def _told(
-        self, control: Callable[[str, Mapping[str, Any]], Awaitable[dict[str, Any]]]
-    ) -> Handler:
+    def _told(self, control: Callable[..., Awaitable[dict[str, Any]]]) -> Handler:
         """A route by which a demonstration tells one of the outside systems what to do."""
 
         async def handle(request: web.Request) -> web.StreamResponse:
             _only_from_here(request)
-            if request.content_type != "application/json":
-                return _json({"error": "media_type"}, status=415)
+            members: dict[str, Any] | None = None
             try:
-                members = read_object(await request.read())
-                return _json(await control(request.match_info["what"], members))
+                if request.method == "POST":
+                    if request.content_type != "application/json":
+                        return _json({"error": "media_type"}, status=415)
+                    members = read_object(await request.read())
+                return _json(await control(members=members, **request.match_info))
             except LookupError:
                 return _json({"error": "not_found"}, status=404)
             except (ValueError, RecursionError) as error:
