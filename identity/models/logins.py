@@ -94,9 +94,7 @@ class Login(models.Model):
         constraints = [
             states.LOGIN.sql_check("state", "login_state"),
             models.CheckConstraint(condition=Q(level_needed__range=(1, 3)), name="login_level"),
-            models.CheckConstraint(
-                condition=Q(fields__contained_by=SHAREABLE), name="login_known"
-            ),
+            models.CheckConstraint(condition=Q(fields__contained_by=SHAREABLE), name="login_known"),
             # Nobody is logged in without the word of their phone and the city's receipt.
             models.CheckConstraint(
                 condition=Q(state="asked")
