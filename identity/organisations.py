@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 
-from identity import states
+from identity import queries, states
 from identity.history import change_state
 from identity.models import Desk, DeskEnrolment, MachineKey, Terminal, TerminalEnrolment
 from vpass.common import audit, key_proofs
@@ -165,38 +165,27 @@ def enrol_terminal(*, enrolment_code: str, kind: str, proof: KeyProof, at: datet
 
 def find_machine_caller(key_id: str, at: datetime) -> KnownCaller | None:
     """Return the machine of a key, in one statement; None when any part is suspended."""
-    key = (
-        MachineKey.objects.select_related("terminal__organisation")
-        .filter(
-            id=key_id,
-            state="active",
-            terminal__state="active",
-            terminal__organisation__state="active",
-        )
-        .first()
-    )
-    if key is None:
+    found = queries.find_machine(key_id)
+    if found is None:
         return None
-    terminal = key.terminal
     return KnownCaller(
         caller=Caller(
-            kind=_machine_kind(terminal),
-            id=terminal.id,
-            key_id=key.id,
-            organisation_id=terminal.organisation_id,
-            scene=terminal.scene,
+            kind=_machine_kind(found),
+            id=found.terminal_id,
+            key_id=key_id,
+            organisation_id=found.organisation_id,
+            scene=found.scene,
         ),
-        key=VerificationKey.from_bytes(key.algorithm, bytes(key.public_key)),
+        key=VerificationKey.from_bytes(found.algorithm, found.public_key),
     )
 
 
-def _machine_kind(terminal: Terminal) -> str:
-    kind = terminal.organisation.kind
-    if terminal.scene == ISSUER_SCENE:
+def _machine_kind(found: queries.MachineFound) -> str:
+    if found.scene == ISSUER_SCENE:
         return "issuer"
-    if terminal.scene == DEPARTMENT and kind in _OFFICES:
+    if found.scene == DEPARTMENT and found.organisation_kind in _OFFICES:
         return DEPARTMENT
-    return _MACHINE_KINDS.get(kind, "terminal")
+    return _MACHINE_KINDS.get(found.organisation_kind, "terminal")
 
 
 def _new_code() -> str:
