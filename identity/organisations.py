@@ -4,9 +4,9 @@ import secrets
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import BooleanField, F, Func, Q
+from django.db.models import BooleanField, F, Func
 
-from identity import states
+from identity import queries, states
 from identity.history import change_state
 from identity.models import Desk, DeskEnrolment, MachineKey, Terminal, TerminalEnrolment
 from vpass.common import audit, key_proofs
@@ -141,7 +141,8 @@ def enrol_terminal(*, enrolment_code: str, kind: str, proof: KeyProof, at: datet
             .select_for_update(of=("self",))
             .get(id=enrolment.terminal_id)
         )
-        if machine_kind(terminal) != kind:
+        works_as = machine_kind(scene=terminal.scene, organisation_kind=terminal.organisation.kind)
+        if works_as != kind:
             raise TerminalCodeRefused
         actor = f"key:{proof.thumbprint}"
         for former in MachineKey.objects.select_for_update().filter(
@@ -170,29 +171,18 @@ def enrol_terminal(*, enrolment_code: str, kind: str, proof: KeyProof, at: datet
 
 def find_machine_caller(key_id: str, at: datetime) -> KnownCaller | None:
     """Return the machine of a key, in one statement; None when any part is suspended."""
-    key = (
-        MachineKey.objects.select_related("terminal__organisation")
-        .filter(
-            Q(retires_at=None) | Q(retires_at__gt=at),
-            is_open("terminal__organisation"),
-            id=key_id,
-            state="active",
-            terminal__state="active",
-        )
-        .first()
-    )
-    if key is None:
+    found = queries.find_machine(key_id, at=at)
+    if found is None:
         return None
-    terminal = key.terminal
     return KnownCaller(
         caller=Caller(
-            kind=machine_kind(terminal),
-            id=terminal.id,
-            key_id=key.id,
-            organisation_id=terminal.organisation_id,
-            scene=terminal.scene,
+            kind=machine_kind(scene=found.scene, organisation_kind=found.organisation_kind),
+            id=found.terminal_id,
+            key_id=key_id,
+            organisation_id=found.organisation_id,
+            scene=found.scene,
         ),
-        key=VerificationKey.from_bytes(key.algorithm, bytes(key.public_key)),
+        key=VerificationKey.from_bytes(found.algorithm, found.public_key),
     )
 
 
@@ -201,14 +191,13 @@ def is_open(organisation: str) -> Func:
     return Func(F(f"{organisation}_id"), function=_IS_OPEN, output_field=BooleanField())
 
 
-def machine_kind(terminal: Terminal) -> str:
+def machine_kind(*, scene: str, organisation_kind: str) -> str:
     """Return the kind of caller a machine is: terminal, merchant, bank, issuer or department."""
-    kind = terminal.organisation.kind
-    if terminal.scene == ISSUER_SCENE:
+    if scene == ISSUER_SCENE:
         return "issuer"
-    if terminal.scene in (DEPARTMENT, REGISTER) and kind in _OFFICES:
-        return terminal.scene
-    return _MACHINE_KINDS.get(kind, "terminal")
+    if scene in (DEPARTMENT, REGISTER) and organisation_kind in _OFFICES:
+        return scene
+    return _MACHINE_KINDS.get(organisation_kind, "terminal")
 
 
 def new_code() -> str:

@@ -16,6 +16,7 @@ from identity.models import Delegation, Enterprise, Entitlement, Grant, Resident
 from vpass.common.callers import Caller, required
 from vpass.common.limits import Limit
 from vpass.common.sealed_fields import unseal
+from vpass.common.signing import Algorithm
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,43 @@ _DELEGATION_SQL = """(
         WHERE x.id = identity_grant.delegation_id
     ) AS d
 )"""
+
+
+@dataclass(frozen=True)
+class MachineFound:
+    """A machine's key with what says whose it is."""
+
+    algorithm: Algorithm
+    public_key: bytes
+    terminal_id: uuid.UUID
+    scene: str
+    organisation_id: uuid.UUID
+    organisation_kind: str
+
+
+# As text too: it is read for every signed request, and putting it together took six times as long
+# as having it answered.
+_MACHINE = """
+SELECT key.algorithm, key.public_key, terminal.id, terminal.scene, organisation.id,
+    organisation.kind
+FROM identity_machinekey key
+JOIN identity_terminal terminal ON terminal.id = key.terminal_id
+JOIN identity_organisation organisation ON organisation.id = terminal.organisation_id
+WHERE key.id = %s AND key.state = 'active' AND (key.retires_at IS NULL OR key.retires_at > %s)
+    AND terminal.state = 'active' AND organisation_is_open_v1(organisation.id)
+"""
+
+
+def find_machine(key_id: str, *, at: datetime) -> MachineFound | None:
+    """Return the machine of a good key; None when its terminal, or its organisation or one above
+    that, is suspended."""
+    with connection.cursor() as cursor:
+        cursor.execute(_MACHINE, [key_id, at])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    algorithm, public_key, *rest = row
+    return MachineFound(algorithm, bytes(public_key), *rest)
 
 
 @dataclass(frozen=True)
@@ -148,7 +186,8 @@ def find_grant(
     `also` names expressions over the grant's row which another floor has to know of its holder.
     """
     asked = [required(caller.organisation_id), caller.scene, purpose]
-    grant = (
+    # Not first(): to put an order into the statement takes a tenth of a payment's time.
+    rows = (
         Grant.objects.select_related("resident", "device")
         .annotate(
             rule=RawSQL(_RULE_SQL, asked, output_field=JSONField()),  # noqa: S611  values apart
@@ -156,8 +195,8 @@ def find_grant(
             **(also or {}),
         )
         .filter(handle=handle)
-        .first()
     )
+    grant = next(iter(rows), None)
     if grant is None:
         return None
     if grant.acting is not None:

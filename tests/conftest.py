@@ -20,6 +20,8 @@ from tests.engines import (
     remove_state,
     site_free_environment,
 )
+from tests.order import pytest_collection_modifyitems as pytest_collection_modifyitems
+from tests.order import pytest_xdist_make_scheduler as pytest_xdist_make_scheduler
 from tests.outside import sandbox as sandbox
 from tests.outside import sandbox_of_own as sandbox_of_own
 from tests.outside import sandbox_process as sandbox_process
