@@ -19,6 +19,7 @@ from payments.models import Bill, BillLine, BillPayment, BillShare
 from vpass.common.callers import Caller, required
 from vpass.common.errors import Conflict, NotFound
 from vpass.common.idempotency import IdempotencyKey, once
+from vpass.common.limits import spend
 from vpass.common.outbox import Event
 
 ACTOR = "bills"
@@ -67,17 +68,21 @@ def pay_bill(
     """Open a payment of a part of a bill or of all of it, by its notice code.
 
     The amount is reserved until the order is paid or has ended without. Raises
-    bills.NoticeCodeInvalid, NotFound, BillNotOwed, BillTooMuch (with `open_fen`),
-    MerchantSuspended, and what `once` raises.
+    bills.NoticeCodeInvalid, NotFound (limits.LimitReached after 30 in ten minutes), BillNotOwed,
+    BillTooMuch (with `open_fen`), MerchantSuspended, and what `once` raises.
     """
     digits = bills.code_digits(code)
-    with once(idempotency_key, at=at) as claim:
-        if claim.answer is None:
-            bill = bills.lock_bill(notice_code=digits)
-            if bill is None:
-                raise NotFound
-            claim.answer = asdict(_open(bill, caller=caller, amount_fen=amount_fen, at=at))
-        return Opened(**claim.answer)
+    try:
+        with once(idempotency_key, at=at) as claim:
+            if claim.answer is None:
+                bill = bills.lock_bill(notice_code=digits)
+                if bill is None:
+                    raise NotFound
+                claim.answer = asdict(_open(bill, caller=caller, amount_fen=amount_fen, at=at))
+            return Opened(**claim.answer)
+    except NotFound:
+        spend(bills.LOOK_UPS, caller.scope, at=at)  # codes are not to be guessed here either
+        raise
 
 
 def payments_of(*, bill: Bill, caller: Caller | None = None) -> list[BillPayment]:

@@ -290,10 +290,10 @@ def release_ended(*, at: datetime, limit: int = 500) -> int:
     waiting = BillPayment.objects.filter(
         paid_at=None, released_at=None, order__state__in=ENDED
     ).values_list("bill_id", flat=True)
-    return sum(_releaseone_of(bill_id, at=at) for bill_id in sorted(set(waiting[:limit])))
+    return sum(_release_of(bill_id, at=at) for bill_id in sorted(set(waiting[:limit])))
 
 
-def _releaseone_of(bill_id: uuid.UUID, *, at: datetime) -> int:
+def _release_of(bill_id: uuid.UUID, *, at: datetime) -> int:
     with transaction.atomic():
         bill = lock_bill(id=bill_id)
         if bill is None or not bill.reserved_fen:

@@ -150,6 +150,7 @@ class BillPayments(Endpoint):
         problems=[
             bills.NoticeCodeInvalid,
             NotFound,
+            LimitReached,
             bill_payments.BillNotOwed,
             bill_payments.BillTooMuch,
             merchants.MerchantSuspended,

@@ -10,10 +10,18 @@ from django.db import connection, transaction
 
 from identity import keys
 from identity.models import SigningKey
-from payments import bill_receipts, bill_reminders, bills, charges, owed, receipt_pdf
+from payments import (
+    bill_receipts,
+    bill_reminders,
+    bills,
+    charges,
+    notice_code,
+    owed,
+    receipt_pdf,
+)
 from payments.models import Bill, BillReceipt, BillReminder
 from tests import city
-from tests.billing import DUE, Waterworks, asked, open_waterworks, pay
+from tests.billing import DUE, Waterworks, asked, open_payment, open_waterworks, pay
 from tests.shop import RESIDENT, Shop, resident_of
 from vpass.common import contributions, limits, outbox, signing
 from vpass.common.clock import city_date
@@ -89,6 +97,10 @@ def test_look_up__too_often__stopped(waterworks: Waterworks, payer: city.Phone, 
     assert look_up(payer, bill).status_code == 200
 
     assert city.problem(look_up(payer, bill)) == (429, "limit.reached")
+    body = {"notice_code": notice_code.NoticeCode(1, 26, 1).text, "amount_fen": 1}
+    guessed = payer.send("POST", f"{RESIDENT}/bill-payments", body, key=city.new_key())
+    assert city.problem(guessed) == (429, "limit.reached")
+    assert open_payment(payer, bill, 100).status_code == 201
 
 
 # Everything owed

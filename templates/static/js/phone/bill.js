@@ -6,6 +6,7 @@ import { parseYuan, yuan } from "../common/money.js";
 
 const AGAIN_MS = 1500; // a payment reaches its bill a moment after it was made
 const LOOKS = 4;
+const MOST_FEN = 5000000; // a payment's; a larger bill is paid in parts
 
 /** The last day of a period, which ends before `date`. */
 function dayBefore(date) {
@@ -17,6 +18,8 @@ export function makeBill({ session, dayOf, onOpened, onFollowed }) {
   const amount = find("#bill-amount");
   let bill = null;
   let isForeign = false;
+
+  const most = () => Math.min(bill.open_fen, MOST_FEN);
 
   function facts() {
     const rows = [
@@ -86,7 +89,7 @@ export function makeBill({ session, dayOf, onOpened, onFollowed }) {
     find("#bill-facts").replaceChildren(...facts());
     find("#bill-heads").replaceChildren(...heads());
     find("#bill-form").hidden = bill.open_fen === 0;
-    amount.value = (bill.open_fen / 100).toFixed(2);
+    amount.value = (most() / 100).toFixed(2);
     find("#bill-payments").replaceChildren(...bill.payments.map(payment));
     find("#bill-payments-title").hidden = bill.payments.length === 0;
     find("#bill-follow-card").hidden = !isForeign;
@@ -122,8 +125,8 @@ export function makeBill({ session, dayOf, onOpened, onFollowed }) {
 
   onSubmit(find("#bill-form"), async () => {
     const fen = parseYuan(amount.value);
-    const isGood = fen > 0 && fen <= bill.open_fen;
-    markField(amount, isGood ? null : t("bills.amount_bad", { sum: yuan(bill.open_fen) }));
+    const isGood = fen > 0 && fen <= most();
+    markField(amount, isGood ? null : t("bills.amount_bad", { sum: yuan(most()) }));
     if (!isGood) return;
     await session.call("POST", "/bill-payments", {
       body: { notice_code: bill.notice_code, amount_fen: fen },
