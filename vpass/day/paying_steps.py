@@ -20,7 +20,7 @@ step = adding_to(STEPS)
 @step("An old till reads 18 digits: paid, once", needs=(payments.pay_small,))
 def pay_by_digits(day: Day) -> str:
     digits = PayerPhone(day.phone).pay_code().expect(201)["code"]
-    asked = {"amount_fen": DIGITS_FEN, "title": "报纸 Newspaper"}
+    asked: dict[str, Any] = {"amount_fen": DIGITS_FEN, "title": "报纸 Newspaper"}
     paid = day.money.till.pay(digits, reference=_new_reference(), **asked).expect(201)
     same("payment", (paid["state"], paid["captured_fen"]), ("captured", DIGITS_FEN))
     again = day.money.till.pay(digits, reference=_new_reference(), **asked)
