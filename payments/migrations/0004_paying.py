@@ -2,7 +2,14 @@
 
 import django.contrib.postgres.fields
 import django.db.models.deletion
+from pathlib import Path
+
 from django.db import migrations, models
+
+from vpass.common.sql_files import sql_functions
+
+SQL = Path(__file__).resolve().parent.parent / "sql"
+FACTS = "payer_facts_v1(uuid, smallint, uuid, date, uuid, uuid, uuid)"
 
 # 银发〔2017〕296号 article 12: a static code (D) ¥500 a day whatever verifies the payment; a dynamic
 # one with less than two elements (C) ¥1,000, with two (B) ¥5,000, with two of which one is a
@@ -185,5 +192,6 @@ class Migration(migrations.Migration):
             model_name='payout',
             constraint=models.CheckConstraint(condition=models.Q(models.Q(('merchant__isnull', True), ('purpose__in', ['withdrawal', 'refund']), ('resident__isnull', False)), models.Q(('merchant__isnull', False), ('purpose', 'settlement'), ('resident__isnull', True)), _connector='OR'), name='payout_payee'),
         ),
+        sql_functions(SQL / "facts_v1.sql", FACTS),
         migrations.RunSQL(LIMITS, "DELETE FROM payments_paymentlimit"),
     ]
