@@ -94,7 +94,7 @@ _NEW_DESK = (
 )  # fmt: skip
 MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("get", ".well-known/vpass-keys.json"): (GOOD,) * len(CALLERS),
-    ("get", "api/public/v1/attestation-challenges"): (GOOD,) * len(CALLERS),
+    ("get", ".well-known/vpass-attestation-challenge"): (GOOD,) * len(CALLERS),
     ("get", ".well-known/vpass-status/<int:number>"): (OWN_ID_ONLY,) * len(CALLERS),
     # Residents
     ("get", _R + "me"): resident(GOOD, GOOD),
