@@ -16,7 +16,7 @@ from vpass.common.ids import first_uuid7
 _COUNT = """
 SELECT outcome AS name, extract(hour FROM at AT TIME ZONE %(zone)s)::integer AS hour, count(*)
     FROM identity_accessline line
-    WHERE id >= %(first)s AND scene NOT IN ('own', 'remote') AND NOT EXISTS (
+    WHERE id >= %(first)s AND scene NOT IN ('own', 'remote', 'register') AND NOT EXISTS (
         SELECT FROM identity_delegation d WHERE d.id = line.delegation_id
             AND d.principal_id IS NOT NULL AND d.delegate_id = line.resident_id)
     GROUP BY 1, 2

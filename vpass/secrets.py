@@ -149,6 +149,15 @@ def proving_of_sandbox(state_dir: Path) -> dict[str, str]:
     }
 
 
+def of_sandbox(state_dir: Path, *, url: str) -> dict[str, str]:
+    """What else of the sandbox at `url` a site's variables would name."""
+    return {
+        "IOT_SOURCES": iot_source_of_sandbox(state_dir),
+        "LIVENESS_URL": f"{url}/liveness",
+        **proving_of_sandbox(state_dir),
+    }
+
+
 def make_private_folder(path: Path) -> None:
     """Makes a folder whose files others cannot list.
 

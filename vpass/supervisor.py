@@ -24,7 +24,7 @@ from typing import IO
 
 from vpass import embedded, processes
 from vpass.programs import ROOT, STOP_WITHIN_S, Program
-from vpass.secrets import iot_source_of_sandbox, make_private_folder, proving_of_sandbox
+from vpass.secrets import make_private_folder, of_sandbox
 
 WEB_PORT = 8000
 SANDBOX_PORT = 8100
@@ -123,9 +123,7 @@ class Supervisor:
                 public_key = self.state_dir / "sandbox" / f"{site}_public.pem"
                 self.environ[f"{site.upper()}_URL"] = f"{self.sandbox_url}/{site}"
                 self.environ[f"{site.upper()}_PUBLIC_KEY"] = public_key.read_text("utf-8")
-            self.environ.setdefault("IOT_SOURCES", iot_source_of_sandbox(self.state_dir))
-            self.environ.setdefault("LIVENESS_URL", f"{self.sandbox_url}/liveness")
-            self.environ = {**proving_of_sandbox(self.state_dir), **self.environ}
+            self.environ = {**of_sandbox(self.state_dir, url=self.sandbox_url), **self.environ}
 
     def run_command(self, *arguments: str, as_owner: bool = False, show: bool = False) -> bool:
         """Runs a management command to its end; its output goes to a log, or is shown.

@@ -93,7 +93,7 @@ urlpatterns = [
     # Anybody
     path(".well-known/vpass-keys.json", public.KeySet.as_view()),
     path(".well-known/vpass-status/<int:number>", public.StatusLists.as_view()),
-    path("api/public/v1/attestation-challenges", public.AttestationChallenges.as_view()),
+    path(".well-known/vpass-attestation-challenge", public.AttestationChallenges.as_view()),
     # The population register
     path(f"{_REGISTER}changes", register.RegisterChanges.as_view()),
     path(".well-known/openid-configuration", login.Discovery.as_view()),

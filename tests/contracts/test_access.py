@@ -102,7 +102,7 @@ _NEW_DESK = (
 )  # fmt: skip
 MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("get", ".well-known/vpass-keys.json"): (GOOD,) * len(CALLERS),
-    ("get", "api/public/v1/attestation-challenges"): (GOOD,) * len(CALLERS),
+    ("get", ".well-known/vpass-attestation-challenge"): (GOOD,) * len(CALLERS),
     ("get", ".well-known/vpass-status/<int:number>"): (OWN_ID_ONLY,) * len(CALLERS),
     # Browsers that log in somewhere: the pages' own calls, and what relying parties read
     ("get", ".well-known/openid-configuration"): (GOOD,) * len(CALLERS),

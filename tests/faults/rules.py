@@ -401,7 +401,8 @@ SELECT format('resident %%s: %%s accepted scans with %%s codes', line.resident_i
         COALESCE(used.rows, 0))
     FROM (
         SELECT resident_id, count(*) AS rows FROM identity_accessline
-        WHERE outcome = 'accepted' GROUP BY resident_id
+        WHERE outcome = 'accepted' AND scene NOT IN ('own', 'remote', 'register')
+        GROUP BY resident_id
     ) line LEFT JOIN (
         SELECT g.resident_id, count(*) AS rows
         FROM identity_redemption r JOIN identity_grant g ON g.handle = r.grant_id

@@ -19,7 +19,7 @@ NUMBER = "13900000001"
 
 
 def challenge() -> str:
-    answer = city.send("GET", "/api/public/v1/attestation-challenges", None, {})
+    answer = city.send("GET", "/.well-known/vpass-attestation-challenge", None, {})
     assert (answer.status_code, answer["Cache-Control"]) == (200, "no-store")
     return str(answer.json()["challenge"])
 

@@ -22,7 +22,9 @@ class ChipPhone(Phone):
     def attest(self, outside: Outside) -> list[str]:
         """The maker's chain for this phone's key and a challenge of the city."""
         reply = self.transport.patience.ask(
-            lambda: self.transport.send("GET", "/api/public/v1/attestation-challenges", headers={}),
+            lambda: self.transport.send(
+                "GET", "/.well-known/vpass-attestation-challenge", headers={}
+            ),
             is_repeatable=True,
         )
         challenge = reply.expect(200)["challenge"]
