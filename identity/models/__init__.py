@@ -26,26 +26,28 @@ from identity.models.logins import (
     LoginRefreshToken,
     RelyingParty,
 )
-from identity.models.people import (
+from identity.models.organisations import (
     ATTRIBUTES,
     SCENES,
     SHAREABLE,
-    AccessLine,
-    AccessToken,
     Desk,
     DeskEnrolment,
-    Device,
-    Enrolment,
     Entitlement,
     MachineKey,
     Organisation,
-    RefreshToken,
-    Resident,
     Staff,
     StaffSession,
-    StateChange,
     Terminal,
     TerminalEnrolment,
+)
+from identity.models.people import (
+    AccessLine,
+    AccessToken,
+    Device,
+    Enrolment,
+    RefreshToken,
+    Resident,
+    StateChange,
     TokenFamily,
 )
 from identity.models.registration import (

@@ -8,14 +8,8 @@ from django.db import models
 from django.db.models import F, Q
 
 from identity import states
-from identity.models.people import (
-    SHAREABLE,
-    AccessLine,
-    Desk,
-    Organisation,
-    Resident,
-    Staff,
-)
+from identity.models.organisations import SHAREABLE, Desk, Organisation, Staff
+from identity.models.people import AccessLine, Resident
 from vpass.common.sealed_fields import SealedText
 
 SHARE_LIFE = timedelta(hours=24)

@@ -6,7 +6,8 @@ from django.db import models
 from django.db.models import Q
 
 from identity import states
-from identity.models.people import AccessLine, Desk, Device, Organisation, Resident, Staff
+from identity.models.organisations import Desk, Organisation, Staff
+from identity.models.people import AccessLine, Device, Resident
 from vpass.common.sealed_fields import SealedText
 
 

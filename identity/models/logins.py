@@ -17,7 +17,8 @@ from oauth2_provider.models import (
 )
 
 from identity import states
-from identity.models.people import SHAREABLE, Device, Organisation, Resident
+from identity.models.organisations import SHAREABLE, Organisation
+from identity.models.people import Device, Resident
 
 _SHA256 = r"^[0-9a-f]{64}$"
 

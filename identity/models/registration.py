@@ -7,7 +7,8 @@ from django.db import models
 from django.db.models import F, Q
 
 from identity import states
-from identity.models.people import Organisation, Resident, Staff
+from identity.models.organisations import Organisation, Staff
+from identity.models.people import Resident
 from vpass.common.sealed_fields import SealedText
 
 

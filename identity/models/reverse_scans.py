@@ -7,7 +7,8 @@ from django.db import models
 from django.db.models import Q
 
 from identity import states
-from identity.models.people import ATTRIBUTES, AccessLine, Desk, Device, Organisation, Staff
+from identity.models.organisations import ATTRIBUTES, Desk, Organisation, Staff
+from identity.models.people import AccessLine, Device
 
 
 class ReverseScan(models.Model):
