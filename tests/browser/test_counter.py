@@ -251,18 +251,6 @@ def test_small_screen__scanning__nothing_sticks_out(counter: Page) -> None:
     counter.set_viewport_size({"width": 1280, "height": 800})
 
 
-def test_session__reloaded_then_ended__stays_then_asks_again(counter: Page) -> None:
-    counter.reload()
-    counter.wait_for_selector("#scanned:visible")
-
-    counter.click("#end")
-    counter.wait_for_selector("#username:visible")
-    counter.reload()
-
-    counter.wait_for_selector("#username:visible")
-    assert counter.locator("#result").is_hidden()
-
-
 def test_identity_check__photo_compared__level_three(counter: Page, phone: Page) -> None:
     counter.select_option("#purpose", "identity-check")
     try:
@@ -279,3 +267,15 @@ def test_identity_check__photo_compared__level_three(counter: Page, phone: Page)
         assert overflow(counter) == 0
     finally:
         counter.select_option("#purpose", "residence-permit")
+
+
+def test_session__reloaded_then_ended__stays_then_asks_again(counter: Page) -> None:
+    counter.reload()
+    counter.wait_for_selector("#scanned:visible")
+
+    counter.click("#end")
+    counter.wait_for_selector("#username:visible")
+    counter.reload()
+
+    counter.wait_for_selector("#username:visible")
+    assert counter.locator("#result").is_hidden()

@@ -23,6 +23,7 @@ CALLBACKS = sorted(
     route
     for route, view in endpoints().items()
     if view.audience in (Audience.BANK, Audience.ISSUER) and hasattr(view, "post")
+    if view.signed_in  # a key's enrolment is signed by the key itself
 )
 FAULTS = {
     "by another key": "signature.invalid",

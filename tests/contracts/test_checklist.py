@@ -167,7 +167,7 @@ CHECKLIST: dict[int, tuple[str, tuple[str, ...]]] = {
         "Failed tries bounded by account, by source, and a hundred in all",
         (
             "identity/test_staff.py::test_sign_in__eleventh_try__refused_even_when_right",
-            "identity/test_staff.py::test_sign_in__guessed_for_weeks__ends_at_a_hundred",
+            "identity/test_staff.py::test_sign_in__guessed_slowly__ends_at_a_hundred",
             "identity/test_staff.py::test_sign_in__many_names_at_one_desk__the_desk_is_stopped_and_no_other",
             "identity/test_lost_phones.py::test_move__five_wrong_proofs__over",
             "identity/test_enrolment.py::test_prove__sixth_try_of_a_day__refused_unasked",

@@ -439,8 +439,11 @@ DAMAGE: list[tuple[str, str, str]] = [
     ),
     (
         "I10",
-        "an order of no till without a charge",
-        f"UPDATE payments_order SET till_id = NULL WHERE id = {_PAID_ORDER}",
+        "an order without a code, a word or a charge",
+        "UPDATE payments_order SET way = 'app' WHERE id = (SELECT o.id FROM payments_order o"
+        " WHERE o.state = 'captured' AND o.way = 'code' AND NOT EXISTS ("
+        "SELECT FROM payments_orderchange h WHERE h.order_id = o.id AND h.event = 'ask_holder')"
+        " ORDER BY o.id LIMIT 1)",
     ),
     ("I12", "an appointment without a seat", book("booked")),
     (

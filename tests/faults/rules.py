@@ -392,7 +392,7 @@ SELECT format('%%s %%s is %%s, its history ends in %%s', t.kind, t.of, t.state, 
 """
 
 # A code is accepted once: each order at a till has an acceptance of its own, each acceptance its
-# code; and an order of no till has the charge that it pays.
+# code; any other order has the payer's word or the charge that it pays.
 I10 = """
 SELECT format('a code was accepted %%s times', count(*)) FROM identity_redemption
     GROUP BY jti HAVING count(*) > 1
@@ -401,23 +401,30 @@ SELECT format('resident %%s: %%s accepted scans with %%s codes', line.resident_i
         COALESCE(used.rows, 0))
     FROM (
         SELECT resident_id, count(*) AS rows FROM identity_accessline
-        WHERE outcome = 'accepted' AND scene NOT IN ('own', 'remote', 'register')
+        WHERE outcome = 'accepted' AND scene NOT IN ('own', 'remote', 'register', 'login')
         GROUP BY resident_id
     ) line LEFT JOIN (
-        SELECT g.resident_id, count(*) AS rows
-        FROM identity_redemption r JOIN identity_grant g ON g.handle = r.grant_id
-        GROUP BY g.resident_id
+        SELECT resident_id, count(*) AS rows FROM (
+            SELECT g.resident_id
+            FROM identity_redemption r JOIN identity_grant g ON g.handle = r.grant_id
+            UNION ALL
+            SELECT d.resident_id FROM payments_paycode p
+            JOIN identity_device d ON d.id = p.device_id WHERE p.used_at IS NOT NULL
+        ) code GROUP BY resident_id
     ) used ON used.resident_id = line.resident_id
     WHERE line.rows > COALESCE(used.rows, 0)
 UNION ALL
 SELECT format('order %%s was made without a code', o.id) FROM payments_order o
-    WHERE o.till_id IS NOT NULL AND NOT EXISTS (
+    WHERE o.way IN ('code', 'digits') AND NOT EXISTS (
         SELECT FROM identity_accessline l
         WHERE l.resident_id = o.payer_id AND l.terminal_id = o.till_id AND l.outcome = 'accepted'
             AND l.purpose = 'payment' AND l.case_number = o.merchant_reference)
 UNION ALL
-SELECT format('order %%s was made without a charge', o.id) FROM payments_order o
-    WHERE o.till_id IS NULL AND NOT EXISTS (
+SELECT format('order %%s was made without a charge or the payer''s word', o.id)
+    FROM payments_order o
+    WHERE o.way NOT IN ('code', 'digits') AND NOT EXISTS (
+        SELECT FROM payments_orderchange h WHERE h.order_id = o.id AND h.event = 'ask_holder'
+    ) AND NOT EXISTS (
         SELECT FROM payments_charge c
         WHERE c.order_id = o.id AND c.payer_id = o.payer_id AND c.amount_fen = o.amount_fen
             AND c.merchant_id = o.merchant_id AND c.state = 'paid')

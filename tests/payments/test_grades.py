@@ -88,7 +88,7 @@ def test_confirm__hardware_key__the_pin_opens_grade_a(
     shop: Shop, phone: city.Phone, grant: city.HeldGrant, at: datetime
 ):
     fill(shop, phone, 9_000_000, at=at)
-    Device.objects.update(grade="hardware")
+    Device.objects.update(grade="hardware", attested_root="root", attestation_challenge=b"c" * 32)
     large = shop.pay(grant.code(at), at=at, amount_fen=500_001).id
     with pytest.raises(PinNeeded):
         confirm_with(phone, large, None, at=at)

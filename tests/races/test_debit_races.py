@@ -173,7 +173,8 @@ def test_refund__waits_for_the_first_capture__given_back(
         thread.join(10)
 
     assert found == [40]
-    assert standing(accounts.resident_account(resident_of(phone))) == (40, 0)
+    # In the wallet, and held for its way back to the card.
+    assert standing(accounts.resident_account(resident_of(phone))) == (40, 40)
 
 
 def test_choose__many_at_once__one_is_chosen_and_the_others_hear_of_it(
