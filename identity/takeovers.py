@@ -94,6 +94,12 @@ def opening_reference(*, resident_id: uuid.UUID) -> str | None:
     return None if found is None else str(found.reference) or None
 
 
+def find_reference(reference: str) -> Takeover | None:
+    """Return who had an account of the older system, if they were taken over."""
+    known = Takeover.objects.select_related("resident")
+    return known.filter(reference_hash=lookup_hash("takeover", reference)).first()
+
+
 def forget(*, resident_id: uuid.UUID) -> None:
     """Forget which account it was; its keyed hash stays, so that nobody takes it over again."""
     for known in Takeover.objects.filter(resident_id=resident_id):
