@@ -11,7 +11,18 @@ from datetime import datetime, timedelta
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 
-from identity import delegation, lost_phones, receipts, states
+from identity import (
+    delegation,
+    enrolment,
+    level_checks,
+    logins,
+    lost_phones,
+    receipts,
+    register_changes,
+    reverse_scans,
+    states,
+    takeovers,
+)
 from identity.history import change_state
 from identity.models import (
     CaseShare,
@@ -21,7 +32,6 @@ from identity.models import (
     Deletion,
     Device,
     Dispute,
-    Enrolment,
     Resident,
     Suspension,
 )
@@ -187,12 +197,17 @@ def _close(person: Resident, *, at: datetime) -> None:
     thumbprints = list(Device.objects.filter(resident=person).values_list("thumbprint", flat=True))
     lost_phones.end_all(resident_id=person.id, actor="deletion", at=at)
     _end_disclosures(person, at=at)
+    logins.forget(resident_id=person.id, at=at)
+    reverse_scans.forget(resident_id=person.id, at=at)
+    level_checks.forget(resident_id=person.id)
+    takeovers.forget(resident_id=person.id)
+    enrolment.forget(thumbprints=thumbprints, phone_hash=person.phone_hash)
+    register_changes.forget(resident_id=person.id, census_hash=person.census_hash)
     change_state(person, "closed", table=states.RESIDENT, actor="deletion", at=at)
     person.level, person.census_hash = 1, None
     person.real_name = person.id_number = person.phone = None
-    person.phone_hash = None
+    person.phone_hash = person.id_number_hash = None
     person.save()
-    Enrolment.objects.filter(thumbprint__in=thumbprints).delete()
     for device in Device.objects.filter(resident=person):
         device.point, device.thumbprint = b"", f"deleted:{device.id}"
         device.save(update_fields=["point", "thumbprint"])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from identity import devices, lost_phones, states, takeovers
 from identity.attestation import Attested, judge_chain
@@ -97,6 +98,7 @@ def start_enrolment(*, public: P256Public, thumbprint: str, phone: str, at: date
             thumbprint=thumbprint,
             point=public_point(public),
             phone=phone,
+            phone_hash=lookup_hash("phone", phone),
             one_time_code=f"{secrets.randbelow(10**6):06d}",
             created_at=at,
             expires_at=at + ENROLMENT_LIFE,
@@ -210,14 +212,23 @@ def purge(*, at: datetime) -> None:
     )
 
 
+def forget(*, thumbprints: Sequence[str], phone_hash: bytes | memoryview | None) -> None:
+    """Forget the enrolments of a person's phones, and all of the number, whoever began them.
+
+    Within `purge`'s time those of other keys seal the number too.
+    """
+    mine = Q(thumbprint__in=thumbprints) | Q(phone_hash=phone_hash)
+    Enrolment.objects.filter(mine).delete()
+
+
 def send_one_time_code(event: outbox.Event) -> None:
     """Hand an enrolment's one-time code to the SMS gateway: an outbox consumer that calls out.
 
-    A code that has lapsed, or was used meanwhile, isn't sent any more.
+    A code that has lapsed, was used meanwhile, or whose number was forgotten isn't sent any more.
     """
     at = clock.now()
-    enrolment = Enrolment.objects.get(id=event.payload["enrolment_id"])
-    if enrolment.state != "phone_given" or at >= enrolment.expires_at:
+    enrolment = Enrolment.objects.filter(id=event.payload["enrolment_id"]).first()
+    if enrolment is None or enrolment.state != "phone_given" or at >= enrolment.expires_at:
         return
     minutes = int(ENROLMENT_LIFE.total_seconds() // 60)
     sms.send_text(

@@ -107,5 +107,10 @@ def purge(*, at: datetime) -> None:
     )
 
 
+def forget(*, resident_id: uuid.UUID) -> None:
+    """Forget the ways to level 3 that a person has begun."""
+    LevelCheck.objects.filter(resident_id=resident_id).delete()
+
+
 def _hash(kind: str, secret: str) -> bytes:
     return lookup_hash(f"level-check:{kind}", secret)

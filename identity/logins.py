@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from identity import receipts, states
 from identity.access_log import write_line
@@ -206,6 +206,21 @@ def end(login: Login, to_state: str, *, actor: str, at: datetime) -> None:
     change_state(login, to_state, table=states.LOGIN, actor=actor, at=at)
     LoginRefreshToken.objects.filter(login=login, revoked=None).update(revoked=at)
     LoginAccessToken.objects.filter(login=login).delete()
+
+
+def forget(*, resident_id: uuid.UUID, at: datetime) -> None:
+    """End a person's logins, and forget what was signed, codes and tokens; that they were stays."""
+    mine = Login.objects.select_for_update(of=("self",)).filter(resident_id=resident_id)
+    for login in mine.order_by("id"):
+        end(login, "withdrawn", actor="deletion", at=at)
+        login.request = ""
+        login.word = None if login.word is None else ""
+        login.receipt = None if login.receipt is None else ""
+        login.save(update_fields=["request", "word", "receipt"])
+    of_person = Q(login__resident_id=resident_id)
+    LoginRefreshToken.objects.filter(of_person).delete()
+    LoginAccessToken.objects.filter(of_person).delete()
+    LoginCode.objects.filter(of_person).delete()
 
 
 def expire_old(*, at: datetime) -> int:

@@ -23,8 +23,15 @@ from identity.models import (
     Deletion,
     Device,
     Dispute,
+    Enrolment,
+    InPersonCheck,
+    LevelCheck,
+    Login,
+    RegisterChange,
     Resident,
+    ReverseScan,
     Suspension,
+    Takeover,
 )
 from vpass.common import contributions, limits
 from vpass.common.callers import Caller, required
@@ -79,7 +86,7 @@ def fields_of(*names: str) -> Callable[[Model], dict[str, Any]]:
 
 def sections_of(*, resident_id: uuid.UUID) -> dict[str, Section]:
     """Return every section by name, in order."""
-    found = _own(resident_id)
+    found = _own(resident_id) | _proofs(resident_id) | _logins(resident_id)
     for _, more in contributions.ask(EXPORT, resident_id=resident_id):
         found |= more
     return dict(sorted(found.items()))
@@ -127,7 +134,8 @@ def _cut(name: str, section: Section, *, before: str | None) -> Part:
         rows = rows.filter(pk__lt=place)
     found = list(rows[: ROWS_AT_ONCE + 1])
     shown = found[:ROWS_AT_ONCE]
-    following = str(shown[-1].pk) if len(found) > ROWS_AT_ONCE else None
+    key = section.rows.model._meta.pk
+    following = key.value_to_string(shown[-1]) if len(found) > ROWS_AT_ONCE else None
     return Part(name, [dict(section.render(row)) for row in shown], following)
 
 
@@ -173,5 +181,53 @@ def _own(resident_id: uuid.UUID) -> dict[str, Section]:
         "deletions": Section(
             Deletion.objects.filter(**mine),
             fields_of("id", "state", "asked_at", "due_at", "ended_at", "obligations"),
+        ),
+    }  # fmt: skip
+
+
+def _proofs(resident_id: uuid.UUID) -> dict[str, Section]:
+    """How the identity was proven, and what the register has told since. No photo is kept."""
+    mine = {"resident_id": resident_id}
+    phones = Device.objects.filter(**mine).values("thumbprint")
+    return {
+        "enrolments": Section(
+            Enrolment.objects.filter(thumbprint__in=phones),
+            fields_of("id", "phone", "state", "created_at"),
+        ),
+        "level_checks": Section(
+            LevelCheck.objects.filter(**mine), fields_of("id", "kind", "state", "created_at")
+        ),
+        "in_person_checks": Section(
+            InPersonCheck.objects.filter(**mine),
+            fields_of(
+                "line_id", "organisation_id", "desk_id", "document_kind", "case_number", "at"
+            ),
+        ),
+        "register_changes": Section(
+            RegisterChange.objects.filter(**mine),
+            fields_of("id", "kind", "state", "received_at"),
+        ),
+        "takeovers": Section(
+            Takeover.objects.filter(**mine), fields_of("reference", "imported_at", "claimed_at")
+        ),
+    }
+
+
+def _logins(resident_id: uuid.UUID) -> dict[str, Section]:
+    """Where the person logged in with V Pass, and what counters asked the phone to sign."""
+    return {
+        "logins": Section(
+            Login.objects.filter(resident_id=resident_id),
+            fields_of(
+                "id", "organisation_id", "purpose", "fields", "level", "state", "begun_at",
+                "decided_at", "ends_at", "receipt",
+            ),
+        ),
+        "reverse_scans": Section(
+            ReverseScan.objects.filter(device__resident_id=resident_id),
+            fields_of(
+                "id", "organisation_id", "desk_id", "purpose", "fields", "case_number", "state",
+                "shown_at", "word",
+            ),
         ),
     }  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
-from identity import registration, staffing, states, subtree
+from identity import registration, relying_parties, staffing, states, subtree
 from identity.models import Organisation, RegistrationProposal
 from identity.registration import Made
 from vpass.common import audit, ids
@@ -77,6 +77,10 @@ def _staff(caller: Caller, row_id: uuid.UUID) -> Any:
     return registration.find(caller, "staff", row_id)
 
 
+def _relying_party(caller: Caller, row_id: uuid.UUID) -> Any:
+    return registration.find(caller, "relying_party", row_id)
+
+
 ACTIONS: dict[str, _Action] = {
     "organisation.register": _Action(find=_organisation, do=registration.register_organisation),
     "organisation.rename": _Action(find=subtree.find_below, do=registration.rename_organisation),
@@ -94,6 +98,8 @@ ACTIONS: dict[str, _Action] = {
     "staff.move": _Action(find=_staff, do=staffing.move),
     "staff.reset": _Action(find=_staff, do=staffing.reset),
     "staff.lift": _Action(find=_staff, do=registration.lift),
+    "relying_party.register": _Action(find=_organisation, do=relying_parties.register_agreed),
+    "relying_party.lift": _Action(find=_relying_party, do=registration.lift),
 }
 
 

@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from identity import access_log, delegation, lost_phones, states, suspensions
 from identity.history import change_state
@@ -186,6 +186,12 @@ def decide(
             )
             claim.answer = {"id": str(row.id), "state": state}
         return claim.answer
+
+
+def forget(*, resident_id: uuid.UUID, census_hash: bytes | memoryview | None) -> None:
+    """Forget what the register has told of a person, also what waits for people."""
+    mine = Q(resident_id=resident_id) | Q(census_hash=census_hash)
+    RegisterChange.objects.filter(mine).delete()
 
 
 def _find(row: RegisterChange) -> Resident | None:

@@ -17,10 +17,14 @@ from identity import organisations, staff, states, subtree
 from identity.history import change_state
 from identity.models import Desk, Entitlement, Organisation, Terminal
 from vpass.common import audit
-from vpass.common.callers import Caller
-from vpass.common.errors import Conflict, DomainError, NotFound
+from vpass.common.callers import Caller, required
+from vpass.common.errors import Conflict, DomainError, NotAllowed, NotFound
 
-Registered = Literal["organisation", "desk", "terminal", "staff"]
+Registered = Literal["organisation", "desk", "terminal", "staff", "relying_party"]
+
+# What works here works for the whole city, so that only the root's own administrators open it; who
+# may see what by it is set apart from that, as everywhere.
+CITY_SCENES = frozenset({"register", "issuer", "operations"})
 
 # What may be registered below what; counties join one by one.
 _OFFICES = {"hall", "department", "merchant", "bank", "issuer"}
@@ -55,6 +59,13 @@ class BeyondBounds(DomainError):
     code = "registration.beyond_bounds"
     status = 422
     title_zh = "超出上级单位允许的范围"
+
+
+class SceneOfCity(NotAllowed):
+    """Only the city itself opens desks and machines of this scene."""
+
+    code = "registration.scene_of_city"
+    title_zh = "该场景的窗口和设备仅由市级登记"
 
 
 class RootStays(Conflict):
@@ -137,8 +148,9 @@ def register_desk(
 ) -> Made:
     """Open a desk, and give the code by which one browser becomes it.
 
-    Raises BeyondBounds, NameTaken.
+    Raises SceneOfCity, BeyondBounds, NameTaken.
     """
+    _refuse_city_wide(detail["scene"], caller=caller)
     _refuse_beyond(organisation.id, scenes=[detail["scene"]])
     made = Desk(organisation=organisation, **detail)
     _insert(made)
@@ -159,8 +171,9 @@ def register_terminal(
 ) -> Made:
     """Register a terminal or system, and give the code by which it enrols its key.
 
-    Raises BeyondBounds.
+    Raises SceneOfCity, BeyondBounds.
     """
+    _refuse_city_wide(detail["scene"], caller=caller)
     _refuse_beyond(organisation.id, scenes=[detail["scene"]])
     made = Terminal(organisation=organisation, **detail)
     _insert(made)
@@ -238,7 +251,7 @@ def lift(row: Any, _detail: Mapping[str, Any], *, caller: Caller, at: datetime) 
     """Switch something on again. Raises states.IllegalTransition when it is not suspended."""
     row = type(row).objects.select_for_update(no_key=True, of=("self",)).get(pk=row.pk)
     change_state(row, "active", table=states.REGISTRATION, actor=caller.scope, at=at)
-    _audit(f"{row._meta.model_name}.lifted", row, caller=caller, at=at)
+    _audit(f"{_word(row)}.lifted", row, caller=caller, at=at)
     return Made(id=row.pk)
 
 
@@ -249,8 +262,14 @@ def find(caller: Caller, kind: Registered, row_id: uuid.UUID) -> Any:
         "desk": subtree.desks_of(caller),
         "terminal": subtree.terminals_of(caller),
         "staff": subtree.staff_of(caller),
+        "relying_party": subtree.relying_parties_of(caller),
     }
     return subtree.find(rows[kind], row_id)
+
+
+def _refuse_city_wide(scene: str, *, caller: Caller) -> None:
+    if scene in CITY_SCENES and not subtree.is_root(required(caller.organisation_id)):
+        raise SceneOfCity
 
 
 def _refuse_beyond(
@@ -275,5 +294,9 @@ def _insert(row: Organisation | Desk | Terminal) -> None:
 
 
 def _audit(action: str, row: Any, *, caller: Caller, at: datetime, **detail: Any) -> None:
-    subject = f"{row._meta.model_name}:{row.pk}"
+    subject = f"{_word(row)}:{row.pk}"
     audit.record(actor=caller.scope, action=action, subject=subject, detail=detail, at=at)
+
+
+def _word(row: Any) -> str:
+    return str(row._meta.verbose_name).replace(" ", "_")

@@ -2,9 +2,10 @@
 
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.db import transaction
@@ -13,7 +14,9 @@ from identity import states
 from identity.history import change_state
 from identity.models import Organisation, RelyingParty
 from identity.oidc.engine import hash_of
+from identity.registration import Made
 from vpass.common import audit
+from vpass.common.callers import Caller
 from vpass.common.errors import DomainError
 
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -74,6 +77,17 @@ def register(
     return Registered(party, secret)
 
 
+def register_agreed(
+    organisation: Organisation, detail: Mapping[str, Any], *, caller: Caller, at: datetime
+) -> Made:
+    """Register a web service as two people have agreed; the code is its secret, told this once.
+
+    Raises RedirectUnsafe.
+    """
+    made = register(organisation=organisation, actor=caller.scope, at=at, **detail)
+    return Made(id=made.relying_party.id, code=made.client_secret)
+
+
 def set_state(*, relying_party_id: uuid.UUID, state: str, actor: str, at: datetime) -> None:
     """Suspend a relying party ("suspended") or let it in again ("active"): from now on."""
     with transaction.atomic():
@@ -89,7 +103,10 @@ def set_state(*, relying_party_id: uuid.UUID, state: str, actor: str, at: dateti
 
 
 def _judge(uri: str) -> None:
+    # urlsplit drops line breaks, at which the row would be split into two addresses.
+    if not uri.isprintable() or " " in uri:
+        raise RedirectUnsafe
     parts = urlsplit(uri)
     is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
-    if not is_safe or not parts.hostname or "@" in parts.netloc or "#" in uri or " " in uri:
+    if not is_safe or not parts.hostname or "@" in parts.netloc or "#" in uri:
         raise RedirectUnsafe

@@ -205,6 +205,18 @@ def shown_by(*, caller: Caller, scan_id: uuid.UUID, at: datetime) -> str:
     return state_of(scan, at=at)
 
 
+def forget(*, resident_id: uuid.UUID, at: datetime) -> None:
+    """End a person's answers that no counter has collected, and forget what the phones signed."""
+    mine = ReverseScan.objects.select_for_update(of=("self",)).filter(
+        device__resident_id=resident_id
+    )
+    for scan in mine.order_by("id"):
+        if scan.state == "answered":
+            change_state(scan, "lapsed", table=states.REVERSE_SCAN, actor="deletion", at=at)
+        scan.word = ""
+        scan.save(update_fields=["word"])
+
+
 def expire_old(*, at: datetime) -> int:
     """End the nonces nobody answered and the answers nobody collected; return how many."""
     with transaction.atomic():

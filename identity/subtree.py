@@ -8,7 +8,7 @@ from django.db import connection
 from django.db.models import Model, QuerySet
 from django.db.models.expressions import RawSQL
 
-from identity.models import ATTRIBUTES, SCENES, Desk, Organisation, Staff, Terminal
+from identity.models import ATTRIBUTES, SCENES, Desk, Organisation, RelyingParty, Staff, Terminal
 from vpass.common.callers import Caller, required
 from vpass.common.errors import NotAllowed, NotFound
 
@@ -64,6 +64,11 @@ def terminals_of(caller: Caller) -> QuerySet[Terminal]:
 def staff_of(caller: Caller) -> QuerySet[Staff]:
     """Return who works there."""
     return Staff.objects.filter(organisation_id__in=_below(caller)).select_related("user")
+
+
+def relying_parties_of(caller: Caller) -> QuerySet[RelyingParty]:
+    """Return their web services where residents log in."""
+    return RelyingParty.objects.filter(organisation_id__in=_below(caller))
 
 
 def find(rows: QuerySet[Row], row_id: uuid.UUID) -> Row:

@@ -91,7 +91,20 @@ def claim(*, phone: str, at: datetime) -> Resident | None:
 def opening_reference(*, resident_id: uuid.UUID) -> str | None:
     """Return the account that a resident had in the older system; None for everybody else."""
     found = Takeover.objects.filter(resident_id=resident_id).first()
-    return None if found is None else str(found.reference)
+    return None if found is None else str(found.reference) or None
+
+
+def find_reference(reference: str) -> Takeover | None:
+    """Return who had an account of the older system, if they were taken over."""
+    known = Takeover.objects.select_related("resident")
+    return known.filter(reference_hash=lookup_hash("takeover", reference)).first()
+
+
+def forget(*, resident_id: uuid.UUID) -> None:
+    """Forget which account it was; its keyed hash stays, so that nobody takes it over again."""
+    for known in Takeover.objects.filter(resident_id=resident_id):
+        known.reference = ""
+        known.save(update_fields=["reference"])
 
 
 def _import(found: Imported, number: int, *, phone: str, reference: str, at: datetime) -> None:

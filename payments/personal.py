@@ -1,6 +1,8 @@
 """What Cloud Pay keeps of a person: told in an export, open before a deletion, forgotten in it.
 
-The ledger and its orders stay, under the account's id.
+The ledger and its orders stay, under the account's id; so do cases of risk, which judge payments.
+A bill that nobody pays is its biller's demand, whoever has an account: only a payment of it that is
+under way, such as an order that waits for a word in the app, keeps an account open.
 """
 
 import uuid
@@ -9,20 +11,28 @@ from datetime import datetime
 from django.db.models import F
 
 from identity.own_data import Section, fields_of
-from payments import ledger, queries, states
+from payments import bills, ledger, queries, states
 from payments.models import (
+    BillFollow,
+    BillPayment,
     Charge,
     Debit,
     FundingSource,
     Order,
+    PayCode,
+    PayerHandle,
+    PaymentPin,
     PaymentSource,
     Payout,
     Refund,
+    RiskCase,
+    Spending,
     TopUpNumber,
 )
 
 BALANCE, CHARGE = "payments.balance", "payments.charge_due"
 ORDER, AT_BANK = "payments.order_open", "payments.bank_open"
+BILL, RISK = "payments.bill_open", "payments.risk_open"
 
 _WAITING = ("created", "confirming", "authorised", "capturing", "unknown")
 
@@ -39,6 +49,13 @@ def open_obligations(*, resident_id: uuid.UUID) -> list[str]:
         found.add(CHARGE)
     if Order.objects.filter(payer_id=resident_id, state__in=_WAITING).exists():
         found.add(ORDER)
+    # Captured, and the bill does not know it yet; what came to nothing counts no more.
+    paying = BillPayment.objects.filter(payer_id=resident_id, paid_at=None, released_at=None)
+    if paying.exclude(order__state__in=bills.ENDED).exists():
+        found.add(BILL)
+    # From the payment on, until the suspension it brings stands for it.
+    if RiskCase.objects.filter(resident_id=resident_id, state="open", outcome="freeze").exists():
+        found.add(RISK)
     payouts = Payout.objects.filter(resident_id=resident_id).exclude(state__in=states.PAYOUT.final)
     debits = Debit.objects.filter(resident_id=resident_id).exclude(state__in=states.DEBIT.final)
     if payouts.exists() or debits.exists():
@@ -84,12 +101,48 @@ def export(*, resident_id: uuid.UUID) -> dict[str, Section]:
             fields_of("id", "bank_id", "card_id", "amount_fen", "state", "created_at"),
         ),
         "top_up_number": Section(TopUpNumber.objects.filter(**mine), fields_of("number")),
-    }  # fmt: skip
+        "bill_payments": Section(
+            BillPayment.objects.filter(payer_id=resident_id),
+            fields_of(
+                "order_id", "bill_id", "amount_fen", "refunded_fen", "paid_at", "released_at"
+            ),
+        ),
+        "bill_follows": Section(BillFollow.objects.filter(**mine), fields_of("at")),
+    } | _ways(resident_id)  # fmt: skip
+
+
+def _ways(resident_id: uuid.UUID) -> dict[str, Section]:
+    """How payments are asked for and trusted. Of a case of risk the rules are not told."""
+    mine = {"resident_id": resident_id}
+    return {
+        "pay_codes": Section(
+            PayCode.objects.filter(device__resident_id=resident_id),
+            fields_of("issued_at", "expires_at", "used_at"),
+        ),
+        "payer_handles": Section(
+            PayerHandle.objects.filter(**mine), fields_of("merchant_id", "created_at", "ended_at")
+        ),
+        "payment_pin": Section(PaymentPin.objects.filter(**mine), fields_of("set_at", "tries")),
+        "risk_cases": Section(
+            RiskCase.objects.filter(**mine),
+            fields_of("id", "order_id", "outcome", "state", "opened_at", "decided_at"),
+        ),
+        "spending": Section(
+            Spending.objects.filter(**mine), fields_of("on_date", "grade", "used_fen")
+        ),
+    }
 
 
 def forget(*, resident_id: uuid.UUID, at: datetime) -> None:
-    """Forget the bank accounts and the top-up number: what still comes in, its bank takes back."""
+    """Forget the bank accounts and the top-up number: what still comes in, its bank takes back.
+
+    With them go PIN, pay codes, the leaves given to merchants, whose bills were followed, and how
+    much was spent on each day.
+    """
     mine = {"resident_id": resident_id}
+    PayCode.objects.filter(device__resident_id=resident_id).delete()
+    for model in (PaymentPin, PayerHandle, BillFollow, Spending):
+        model.objects.filter(**mine).delete()
     TopUpNumber.objects.filter(**mine).delete()
     PaymentSource.objects.filter(**mine).delete()
     FundingSource.objects.filter(**mine).delete()

@@ -4,11 +4,12 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
-from payments import states
+from payments import openings, states
 from payments.models import Proposal
 from payments.settlement import payouts, windows
 from vpass.common import audit, ids, outbox
@@ -53,22 +54,25 @@ def propose(
     caller: Caller,
     action: str,
     subject: str,
+    amount_fen: int | None = None,
     idempotency_key: IdempotencyKey,
     at: datetime,
 ) -> Decided:
     """Propose one of `Proposal.Action`; `subject` is the window's number in digits.
 
-    It waits 24 hours for another person. Raises NotFound for an unknown window, IllegalTransition
-    or windows.WindowNotOpen when the window is not at that point, ProposalWaiting.
+    To open a wallet it is the account's reference in the older system, and `amount_fen` what stood
+    there. It waits 24 hours for another person. Raises NotFound for an unknown window or reference,
+    IllegalTransition or windows.WindowNotOpen when the window is not at that point,
+    openings.OpeningBooked, ProposalWaiting.
     """
     with once(idempotency_key, at=at) as claim:
         if claim.answer is None:
-            _end_old(action=action, subject=subject, at=at)
-            _ACTIONS[action].check(_window_id(subject))
+            said = _ACTIONS[action].say(subject, amount_fen)
+            _end_old(action=action, subject=said["subject"], at=at)
             proposal = Proposal(
                 id=ids.uuid7(at),
                 action=action,
-                subject=subject,
+                **said,
                 proposed_by_id=required(caller.staff_id),
                 proposed_at=at,
             )
@@ -95,7 +99,7 @@ def approve(
             if not _may_approve(proposal, caller):
                 raise SelfApproval
             _decide(proposal, "approved", caller=caller, at=at)
-            _ACTIONS[proposal.action].do(_window_id(proposal.subject), caller.scope, at)
+            _ACTIONS[proposal.action].do(proposal, caller.scope, at)
             claim.answer = {"id": str(proposal.id), "state": proposal.state}
         return Decided(**claim.answer)
 
@@ -114,7 +118,7 @@ def reject(
 
 def proposals() -> QuerySet[Proposal]:
     """All proposals with their people; order them by falling id."""
-    return Proposal.objects.select_related("proposed_by__user", "decided_by__user")
+    return Proposal.objects.select_related("proposed_by__user", "decided_by__user", "takeover")
 
 
 def expire_old(*, at: datetime) -> int:
@@ -128,35 +132,58 @@ def _may_approve(proposal: Proposal, caller: Caller) -> bool:
     return proposal.proposed_by_id != caller.staff_id
 
 
-def _close_window(window_id: int, actor: str, at: datetime) -> None:
-    windows.close(window_id=window_id, actor=actor, at=at)
+def _say_close(subject: str, _amount_fen: int | None) -> dict[str, Any]:
+    if windows.window(_window_id(subject)).state != "open":
+        raise windows.WindowNotOpen
+    return {"subject": subject}
 
 
-def _approve_settlement(window_id: int, actor: str, at: datetime) -> None:
+def _close_window(proposal: Proposal, actor: str, at: datetime) -> None:
+    windows.close(window_id=_window_id(proposal.subject), actor=actor, at=at)
+
+
+def _say_settlement(subject: str, _amount_fen: int | None) -> dict[str, Any]:
+    states.WINDOW.check(windows.window(_window_id(subject)).state, "approved")
+    return {"subject": subject}
+
+
+def _approve_settlement(proposal: Proposal, actor: str, at: datetime) -> None:
+    window_id = _window_id(proposal.subject)
     windows.move(windows.lock(window_id), "approved", actor=actor, at=at)
     outbox.publish(payouts.APPROVED, {"window": window_id}, at=at)
 
 
-def _check_open(window_id: int) -> None:
-    if windows.window(window_id).state != "open":
-        raise windows.WindowNotOpen
+def _say_opening(subject: str, amount_fen: int | None) -> dict[str, Any]:
+    """The reference itself stays sealed with identity."""
+    takeover_id = openings.takeover_of(subject)
+    if Proposal.objects.filter(takeover_id=takeover_id, state="approved").exists():
+        raise openings.OpeningBooked
+    return {"subject": str(takeover_id), "takeover_id": takeover_id, "amount_fen": amount_fen}
 
 
-def _check_netted(window_id: int) -> None:
-    states.WINDOW.check(windows.window(window_id).state, "approved")
+def _open_wallet(proposal: Proposal, _actor: str, at: datetime) -> None:
+    if proposal.takeover is None or proposal.amount_fen is None:
+        raise TypeError("an opening names its takeover and its amount")
+    openings.book(
+        takeover_id=proposal.takeover.id,
+        resident_id=proposal.takeover.resident_id,
+        amount_fen=proposal.amount_fen,
+        at=at,
+    )
 
 
 @dataclass(frozen=True)
 class _Action:
-    """What must hold when it is proposed, and what is done when it is approved."""
+    """What is written of a proposal, if it can be done, and what is done when it is approved."""
 
-    check: Callable[[int], None]
-    do: Callable[[int, str, datetime], None]
+    say: Callable[[str, int | None], dict[str, Any]]
+    do: Callable[[Proposal, str, datetime], None]
 
 
 _ACTIONS: dict[str, _Action] = {
-    Proposal.Action.CLOSE_WINDOW: _Action(_check_open, _close_window),
-    Proposal.Action.APPROVE_SETTLEMENT: _Action(_check_netted, _approve_settlement),
+    Proposal.Action.CLOSE_WINDOW: _Action(_say_close, _close_window),
+    Proposal.Action.APPROVE_SETTLEMENT: _Action(_say_settlement, _approve_settlement),
+    Proposal.Action.OPEN_WALLET: _Action(_say_opening, _open_wallet),
 }
 
 
@@ -195,6 +222,10 @@ def _audit(proposal: Proposal, action: str, *, caller: Caller, at: datetime) -> 
         actor=caller.scope,
         action=action,
         subject=f"proposal:{proposal.id}",
-        detail={"action": proposal.action, "window": proposal.subject},
+        detail={
+            "action": proposal.action,
+            "subject": proposal.subject,
+            "amount_fen": proposal.amount_fen,
+        },
         at=at,
     )

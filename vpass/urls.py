@@ -346,6 +346,11 @@ urlpatterns = [
     path(
         f"{_ADMINISTRATION}staff/<uuid:row_id>/role-removal", administration.RoleRemovals.as_view()
     ),
+    path(f"{_ADMINISTRATION}relying-parties", administration.PartyRegistry.as_view()),
+    path(
+        f"{_ADMINISTRATION}relying-parties/<uuid:row_id>/suspension",
+        administration.PartySuspensions.as_view(),
+    ),
     path(f"{_ADMINISTRATION}entitlements", administration.Entitlements.as_view()),
     path(f"{_ADMINISTRATION}invitations", administration.Invitations.as_view()),
     path(f"{_ADMINISTRATION}proposals", registrations.Registrations.as_view()),

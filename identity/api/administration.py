@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from identity import machine_keys, registration, staffing, subtree
 from identity.api import administration_examples as examples
 from identity.api.registration_details import EntitlementDetail, RolesDetail
-from identity.models import Desk, Entitlement, Organisation, Staff, Terminal
+from identity.models import Desk, Entitlement, Organisation, RelyingParty, Staff, Terminal
 from vpass.common.api import (
     Audience,
     Endpoint,
@@ -77,6 +77,17 @@ class RegisteredRight(EntitlementDetail):
     organisation = serializers.UUIDField()
     attributes = serializers.ListField(child=serializers.CharField())
     may_ask = serializers.ListField(child=serializers.CharField())
+
+
+class RegisteredParty(StrictSerializer):
+    id = serializers.UUIDField()
+    organisation = serializers.UUIDField()
+    client_id = serializers.CharField()
+    name = serializers.CharField()
+    purpose = serializers.CharField()
+    redirect_uris = serializers.ListField(child=serializers.CharField())
+    post_logout_redirect_uris = serializers.ListField(child=serializers.CharField())
+    state = serializers.CharField()
 
 
 class ReasonGiven(StrictSerializer):
@@ -170,6 +181,12 @@ class StaffLockouts(Suspensions):
     kind = "staff"
 
 
+class PartySuspensions(Suspensions):
+    """A web service where residents log in is switched off."""
+
+    kind = "relying_party"
+
+
 class _Registry(AdministrationEndpoint):
     """A list of what belongs to the organisations of the subtree."""
 
@@ -231,6 +248,19 @@ class Entitlements(_Registry):
     def get(self, request: Request) -> Response:
         """List the rights in force, by id."""
         return self.listed(registration.entitlements_of(self.caller), render=_right)
+
+
+class PartyRegistry(_Registry):
+    """The web services where residents log in."""
+
+    @describes(
+        query=RegistryQuery,
+        answers={200: page_serializer(RegisteredParty)},
+        examples=examples.PARTIES,
+    )
+    def get(self, request: Request) -> Response:
+        """List them, by id; their secrets are told to nobody again."""
+        return self.listed(subtree.relying_parties_of(self.caller), render=_party)
 
 
 class KeyRevocations(AdministrationEndpoint):
@@ -342,3 +372,16 @@ def _staff(row: Staff) -> dict[str, Any]:
 def _right(row: Entitlement) -> dict[str, Any]:
     names = list(EntitlementDetail().fields)
     return {"organisation": row.organisation_id, **{name: getattr(row, name) for name in names}}
+
+
+def _party(row: RelyingParty) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "organisation": row.organisation_id,
+        "client_id": row.client_id,
+        "name": row.name,
+        "purpose": row.purpose,
+        "redirect_uris": row.redirect_uris.split(),
+        "post_logout_redirect_uris": row.post_logout_redirect_uris.split(),
+        "state": row.state,
+    }

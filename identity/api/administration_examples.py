@@ -10,6 +10,7 @@ _DESK = "018f2f6e-0000-7000-8000-0000000000a2"
 _TERMINAL = "018f2f6e-0000-7000-8000-0000000000a3"
 _PERSON = "018f2f6e-0000-7000-8000-0000000000a4"
 _PROPOSAL = "018f2f6e-0000-7000-8000-0000000000a5"
+_PARTY = "018f2f6e-0000-7000-8000-0000000000a6"
 _CODE = "K7M2QX4NHTW9BC3D"
 _THUMBPRINT = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
 _WORDS = {"name_zh": "4号窗口", "name_en": "Desk 4"}
@@ -35,6 +36,12 @@ _ORGANISATION = {
     "scenes": ["id", "check_in"],
     "attributes": None,
     "state": "active",
+}
+_SITE = {
+    "name": "读者之家",
+    "purpose": "reader",
+    "redirect_uris": ["https://library.example/callback"],
+    "post_logout_redirect_uris": ["https://library.example/goodbye"],
 }
 _PLACE = {"organisation": _HALL, **_WORDS, "scene": "id", "state": "active"}
 _COLLEAGUE = {
@@ -62,6 +69,15 @@ TERMINALS = _page(
 )
 STAFF = _page(_COLLEAGUE)
 RIGHTS = _page({"organisation": _HALL, **_RIGHT})
+PARTIES = _page(
+    {
+        "id": _PARTY,
+        "organisation": _HALL,
+        "client_id": "vp-0f3a5c7e9b1d2f4a6c8e0b1d",
+        **_SITE,
+        "state": "active",
+    }
+)
 SUSPENSION = [asked({"reason": "burglary"}), answered({"id": _DESK, "state": "suspended"})]
 REVOCATION = [asked({"reason": "stolen"}), answered({"keys": 1})]
 ROLES_REMOVED = [
@@ -74,6 +90,11 @@ INVITATION = [
 ]
 PROPOSE = [
     asked({"action": "desk.register", "subject": _HALL, "detail": {**_WORDS, "scene": "id"}}),
+    OpenApiExample(
+        "A web service where residents log in",
+        value={"action": "relying_party.register", "subject": _HALL, "detail": _SITE},
+        request_only=True,
+    ),
     answered({"id": _PROPOSAL, "state": "proposed", "made": None, "code": None}, 201),
 ]
 PROPOSALS = _page(

@@ -30,7 +30,8 @@ class OrganisationDetail(Bilingual, AllowedDetail):
 
 
 class PlaceDetail(Bilingual):
-    scene = serializers.ChoiceField(choices=SCENES)
+    # People log in at web services, not at desks.
+    scene = serializers.ChoiceField(choices=[each for each in SCENES if each != "login"])
 
 
 class RightNamed(StrictSerializer):
@@ -72,6 +73,17 @@ class MoveDetail(StrictSerializer):
     organisation = serializers.UUIDField()
 
 
+class RelyingPartyDetail(StrictSerializer):
+    name = serializers.CharField(max_length=100)
+    purpose = serializers.SlugField(max_length=40)
+    redirect_uris = serializers.ListField(
+        child=serializers.CharField(max_length=500), min_length=1, max_length=10
+    )
+    post_logout_redirect_uris = serializers.ListField(
+        child=serializers.CharField(max_length=500), max_length=10, default=list
+    )
+
+
 class NoDetail(StrictSerializer):
     """Nothing has to be said beside action and subject: {}."""
 
@@ -86,4 +98,5 @@ DETAILS: dict[str, type[StrictSerializer]] = {
     "terminal.register": PlaceDetail,
     "staff.grant_roles": RolesDetail,
     "staff.move": MoveDetail,
+    "relying_party.register": RelyingPartyDetail,
 }

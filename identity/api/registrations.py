@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from identity import proposals, registration, staffing, subtree
+from identity import proposals, registration, relying_parties, staffing, subtree
 from identity.api import administration_examples as examples
 from identity.api.administration import AdministrationEndpoint
 from identity.api.registration_details import DETAILS, NoDetail
@@ -21,8 +21,8 @@ from vpass.common.states import IllegalTransition
 class RegistrationRequest(StrictSerializer):
     action = serializers.ChoiceField(choices=sorted(proposals.ACTIONS))
     subject = serializers.UUIDField(
-        help_text="What it is about: the organisation, desk, terminal or member of staff; for "
-        "something new and for entitlements the organisation it belongs to."
+        help_text="What it is about: the organisation, desk, terminal, web service or member of "
+        "staff; for something new and for entitlements the organisation it belongs to."
     )
     detail = serializers.DictField(
         help_text="As the action takes it. organisation.register: kind, name_zh, name_en, scenes, "
@@ -31,7 +31,8 @@ class RegistrationRequest(StrictSerializer):
         "purpose_en, attributes and, as wanted, may_ask, needs_case, knows_holder, "
         "shields_others, deferred_days, legal_basis; entitlement.end: scene, purpose; "
         "desk.register and terminal.register: name_zh, name_en, scene; staff.grant_roles: roles; "
-        "staff.move: organisation; all others: {}.",
+        "staff.move: organisation; relying_party.register: name, purpose, redirect_uris and, as "
+        "wanted, post_logout_redirect_uris; all others: {}.",
     )
 
 
@@ -40,7 +41,8 @@ class RegistrationDecided(StrictSerializer):
     state = serializers.CharField(help_text="proposed, approved, rejected or expired.")
     made = serializers.UUIDField(allow_null=True, help_text="What it made or changed.")
     code = serializers.CharField(
-        allow_null=True, help_text="An enrolment or invitation code, shown this once."
+        allow_null=True,
+        help_text="An enrolment or invitation code, or a web service's secret, shown this once.",
     )
 
 
@@ -75,6 +77,8 @@ class Registrations(AdministrationEndpoint):
             registration.KindNotBelow,
             registration.NameTaken,
             registration.BeyondBounds,
+            registration.SceneOfCity,
+            relying_parties.RedirectUnsafe,
             staffing.RoleOfCity,
             proposals.AlreadyProposed,
         ],
@@ -123,6 +127,8 @@ class RegistrationApprovals(AdministrationEndpoint):
             registration.KindNotBelow,
             registration.NameTaken,
             registration.BeyondBounds,
+            registration.SceneOfCity,
+            relying_parties.RedirectUnsafe,
             staffing.RoleOfCity,
         ],
         examples=examples.APPROVE,

@@ -34,6 +34,8 @@ SCENES = [
     "department",
     "issuer",
     "operations",
+    "register",
+    "login",
 ]
 
 

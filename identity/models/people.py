@@ -103,6 +103,7 @@ class Enrolment(models.Model):
     thumbprint = models.TextField()
     point = models.BinaryField(max_length=33)
     phone = SealedText()
+    phone_hash = models.BinaryField(max_length=32)
     one_time_code = SealedText()
     tries = models.PositiveSmallIntegerField(default=0)
     state = models.TextField(default=states.ENROLMENT.initial)
@@ -111,6 +112,7 @@ class Enrolment(models.Model):
 
     class Meta:
         constraints = [states.ENROLMENT.sql_check("state", "enrolment_state")]
+        indexes = [models.Index(fields=["phone_hash"], name="enrolment_of_phone")]
 
 
 class AccessLine(models.Model):

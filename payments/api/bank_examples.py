@@ -42,6 +42,8 @@ _PROPOSAL = {
     "id": "018f2f6e-0000-7000-8000-000000000013",
     "action": "settlement.approve",
     "subject": "17",
+    "reference": None,
+    "amount_fen": None,
     "state": "proposed",
     "proposed_by": "finance-a",
     "proposed_at": _AT,
@@ -130,6 +132,11 @@ POSTINGS = [_page(_POSTING)]
 PROPOSALS = [_page(_PROPOSAL)]
 PROPOSE = [
     _asked({"action": "settlement.approve", "subject": "17"}),
+    OpenApiExample(
+        "A balance of the older Cloud Pay",
+        value={"action": "wallet.open", "subject": "CP-0042", "amount_fen": 12345},
+        request_only=True,
+    ),
     _answered(_DECIDED | {"state": "proposed"}, 201),
 ]
 DECIDE = [_asked({}), _answered(_DECIDED)]

@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from payments import ledger, proposals
+from payments import ledger, openings, proposals
 from payments.api import bank_examples as examples
 from payments.models import Proposal, SettlementLine, Window
 from payments.queries import AccountLine
@@ -69,7 +69,27 @@ class LinePosting(StrictSerializer):
 
 class ProposalRequest(StrictSerializer):
     action = serializers.ChoiceField(choices=Proposal.Action.choices)
-    subject = serializers.CharField(max_length=18, help_text="The number of the window.")
+    subject = serializers.CharField(
+        max_length=64,
+        help_text="The number of the window; to open a wallet with what stood in the older Cloud "
+        "Pay the account's reference there.",
+    )
+    amount_fen = serializers.IntegerField(
+        min_value=1,
+        max_value=10**9,
+        allow_null=True,
+        default=None,
+        help_text="To open a wallet, and only then: what stood there.",
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """An amount goes with opening a wallet, and with nothing else."""
+        opens = attrs["action"] == Proposal.Action.OPEN_WALLET
+        if opens and attrs["amount_fen"] is None:
+            raise serializers.ValidationError({"amount_fen": "required"}, code="required")
+        if not opens and attrs["amount_fen"] is not None:
+            raise serializers.ValidationError({"amount_fen": "unknown"}, code="unknown")
+        return attrs
 
 
 class ProposalDecided(StrictSerializer):
@@ -85,6 +105,10 @@ class ProposalShown(StrictSerializer):
     id = serializers.UUIDField()
     action = serializers.CharField()
     subject = serializers.CharField()
+    reference = serializers.CharField(
+        allow_null=True, help_text="Of a wallet to be opened: the account in the older system."
+    )
+    amount_fen = serializers.IntegerField(allow_null=True)
     state = serializers.CharField()
     proposed_by = serializers.CharField()
     proposed_at = serializers.DateTimeField()
@@ -158,11 +182,12 @@ class Proposals(FinanceEndpoint):
             IllegalTransition,
             windows.WindowNotOpen,
             proposals.ProposalWaiting,
+            openings.OpeningBooked,
         ],
         examples=examples.PROPOSE,
     )
     def post(self, request: Request) -> Response:
-        """Propose to close a window now, or to pay a netted one."""
+        """Propose to close a window now, to pay a netted one, or to open a wallet's balance."""
         proposed = proposals.propose(
             caller=self.caller,
             idempotency_key=self.idempotency(),
@@ -193,6 +218,8 @@ class ProposalApprovals(FinanceEndpoint):
             windows.WindowNotOpen,
             IllegalTransition,
             ledger.WindowBusy,
+            ledger.NoOpenWindow,
+            openings.OpeningBooked,
         ],
         examples=examples.DECIDE,
     )
@@ -280,6 +307,8 @@ def _proposal(proposal: Proposal) -> dict[str, Any]:
         "id": proposal.id,
         "action": proposal.action,
         "subject": proposal.subject,
+        "reference": proposal.takeover and str(proposal.takeover.reference),
+        "amount_fen": proposal.amount_fen,
         "state": proposal.state,
         "proposed_by": proposal.proposed_by.user.get_username(),
         "proposed_at": proposal.proposed_at,

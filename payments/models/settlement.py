@@ -3,7 +3,7 @@
 from django.db import models
 from django.db.models import F, Q
 
-from identity.models import Staff
+from identity.models import Staff, Takeover
 from payments import states
 
 
@@ -60,15 +60,21 @@ class SettlementLine(models.Model):
 
 
 class Proposal(models.Model):
-    """Something powerful that one person proposes and another approves."""
+    """Something powerful that one person proposes and another approves.
+
+    `subject` is a window's number, or the id of a takeover whose balance, `amount_fen`, is opened.
+    """
 
     class Action(models.TextChoices):
         CLOSE_WINDOW = "window.close"
         APPROVE_SETTLEMENT = "settlement.approve"
+        OPEN_WALLET = "wallet.open"
 
     id = models.UUIDField(primary_key=True)
     action = models.TextField(choices=Action.choices)
     subject = models.TextField()
+    takeover = models.ForeignKey(Takeover, models.PROTECT, null=True)
+    amount_fen = models.BigIntegerField(null=True)
     proposed_by = models.ForeignKey(Staff, models.PROTECT, related_name="+")
     decided_by = models.ForeignKey(Staff, models.PROTECT, null=True, related_name="+")
     state = models.TextField(default=states.PROPOSAL.initial)
@@ -86,5 +92,10 @@ class Proposal(models.Model):
             models.CheckConstraint(
                 condition=~Q(proposed_by=F("decided_by"), state="approved"),
                 name="proposal_four_eyes",
+            ),
+            models.CheckConstraint(
+                condition=Q(action="wallet.open", takeover__isnull=False, amount_fen__gt=0)
+                | (~Q(action="wallet.open") & Q(takeover__isnull=True, amount_fen__isnull=True)),
+                name="proposal_opening",
             ),
         ]

@@ -262,7 +262,15 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("post", _O + "dead-letters/<int:delivery_id>/redelivery"): staff(ROLE, ROLE, NO_KEY),
     **{
         ("get", _A + name): staff(ROLE, ROLE)
-        for name in ("organisations", "desks", "terminals", "staff", "entitlements", "proposals")
+        for name in (
+            "organisations",
+            "desks",
+            "terminals",
+            "staff",
+            "entitlements",
+            "relying-parties",
+            "proposals",
+        )
     },
     **{
         ("post", _A + name): staff(ROLE, ROLE)
@@ -272,6 +280,7 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
             "organisations/<uuid:row_id>/suspension",
             "desks/<uuid:row_id>/suspension",
             "terminals/<uuid:row_id>/suspension",
+            "relying-parties/<uuid:row_id>/suspension",
             "terminals/<uuid:row_id>/key-revocation",
             "staff/<uuid:row_id>/suspension",
             "staff/<uuid:row_id>/role-removal",

@@ -10,23 +10,45 @@ from django.apps import apps
 from django.db import IntegrityError
 
 from cards.models import Card
-from identity import deletion, own_data
+from identity import deletion, own_data, takeovers
 from identity.models import (
     AccessLine,
     Deletion,
     Device,
     Enrolment,
+    Entitlement,
     Grant,
+    InPersonCheck,
+    LevelCheck,
+    Login,
+    LoginAccessToken,
+    LoginCode,
+    LoginRefreshToken,
     Organisation,
+    RegisterChange,
     Resident,
+    ReverseScan,
+    Staff,
     Suspension,
+    Takeover,
 )
 from payments import personal as money
-from payments.models import Debit, TopUpNumber
+from payments.models import (
+    BillPayment,
+    Debit,
+    PayCode,
+    PayerHandle,
+    PaymentPin,
+    RiskCase,
+    TopUpNumber,
+)
 from payments.settlement import windows
-from tests import banking, city
+from tests import banking, billing, city, paying, proving, relying
 from tests.contracts.test_canaries import dump_of_database, dump_of_redis, found_in
-from tests.shop import fill, open_shop
+from tests.identity import test_counter_checks as counter_checks
+from tests.identity import test_register_changes as register_changes
+from tests.identity import test_reverse_scans as reverse_scans
+from tests.shop import Shop, fill, open_shop
 from tests.together import together
 from vpass.common import clock, contributions, outbox
 from vpass.common.models import AuditEvent, IdempotencyRecord
@@ -38,6 +60,7 @@ PATH = f"{city.RESIDENT}/deletions"
 DUE = timedelta(days=7, minutes=1)
 PERSON = city.PEOPLE[0]
 TOKEN = "tok_forget_me_4f2a9c_4321"
+REFERENCE = "CP-forget-me-77120"
 
 
 def word(phone: city.Phone, *, at: datetime, **changes: Any) -> str:
@@ -130,6 +153,32 @@ def test_request__something_open__refused_with_every_reason_and_told_again_when_
     police.delete()
 
 
+def test_request__a_bill_being_paid_or_a_payment_frozen__open_until_it_has_ended(
+    phone: city.Phone, at: datetime
+):
+    windows.ensure_open(at=at)
+    works = billing.open_waterworks()
+    bill = works.issue_to(phone)
+    # Unpaid it is the biller's demand, and keeps nobody.
+    assert deletion.open_obligations(resident_id=phone.caller.resident_id) == []
+
+    order = billing.open_order(phone, bill, 500, at=at)
+    paying_it = deletion.open_obligations(resident_id=phone.caller.resident_id)
+    RiskCase.objects.create(
+        id=city.uuid.uuid4(), order=order, resident_id=order.payer_id, outcome="freeze",
+        reasons=["x"], opened_at=at,
+    )  # fmt: skip
+    frozen = ask(phone, at=at)
+    order.state = "expired"
+    order.save(update_fields=["state"])
+    RiskCase.objects.update(outcome="review")
+
+    assert paying_it == [money.BILL, money.ORDER]
+    assert frozen.json()["obligations"] == [money.BILL, money.ORDER, money.RISK]
+    assert BillPayment.objects.get().released_at is None
+    assert deletion.open_obligations(resident_id=phone.caller.resident_id) == []
+
+
 def test_questions__asked_of_every_floor():
     named = contributions._contributors
     assert sorted(named[deletion.OBLIGATIONS]) == ["cards", "iot", "payments", "services"]
@@ -151,11 +200,15 @@ def opened_values() -> list[str]:
 
 
 def hashes(person: Any) -> set[bytes]:
-    values = [("phone", person.phone), ("census", person.census_id)]
+    values = [
+        ("phone", person.phone), ("census", person.census_id), ("id_number", person.id_number),
+    ]  # fmt: skip
     return {lookup_hash(purpose, value) for purpose, value in values}
 
 
-def live(phone: city.Phone, counter: city.DeskBrowser, *, at: datetime) -> city.HeldGrant:
+def live(
+    phone: city.Phone, counter: city.DeskBrowser, *, at: datetime
+) -> tuple[city.HeldGrant, Shop]:
     """A life with a scan, a bank card, a debit, a share and an offered delegation."""
     resident_id = phone.caller.resident_id
     grant = phone.grant(at=at)
@@ -174,15 +227,68 @@ def live(phone: city.Phone, counter: city.DeskBrowser, *, at: datetime) -> city.
     )
     assert begun.status_code == 201
     assert Enrolment.objects.get().thumbprint == phone.thumbprint
-    return grant
+    return grant, shop
+
+
+def prove(phone: city.Phone, counter: city.DeskBrowser, *, at: datetime) -> None:
+    """An older account, level 3 at a counter, a face check begun, and what the register tells."""
+    takeovers.import_users([(PERSON.phone, REFERENCE)], actor="test", at=at)
+    Staff.objects.filter(id=counter.staff.id).update(roles=["registrar"])
+    Entitlement.objects.create(
+        organisation=counter.desk.organisation, scene="id", purpose="identity-check",
+        purpose_zh="核验", purpose_en="Check", attributes=["real_name"], needs_case=True,
+    )  # fmt: skip
+    begun = phone.send("POST", f"{city.RESIDENT}/face-checks", {}, key=city.new_key()).json()
+    assert proving.look(begun)
+    scanned = counter_checks.scan(counter, phone.grant(at=at).code(at))["scan"]
+    assert counter_checks.raise_level(counter, scanned).json()["level"] == 3
+    office = city.make_organisation("人口登记管理处", kind="department")
+    register = city.make_terminal(office, scene="register", key_id="register-1")
+    told = register_changes.event("number_corrected", 1, id_number=PERSON.id_number)
+    assert register_changes.tell(register, told).json()["state"] == "applied"
+    # The number was typed on somebody else's phone too.
+    row = Enrolment.objects.get()
+    row.pk, row.thumbprint = city.uuid.uuid4(), "never-this-persons-phone"
+    row.save(force_insert=True)
+
+
+def log_in(
+    phone: city.Phone, counter: city.DeskBrowser, *, at: datetime
+) -> tuple[relying.Site, str]:
+    """A web service and a good token, and a counter's nonce that the phone has signed."""
+    site = relying.open_site(at=at)
+    token = site.log_in(phone, at=at)["access_token"]
+    shown = reverse_scans.show(counter).json()
+    nonce = reverse_scans.nonce_of(shown)
+    asked = reverse_scans.look(phone, nonce).json()
+    signed = reverse_scans.word(phone, asked, nonce, at=at)
+    assert reverse_scans.send_answer(phone, asked["id"], signed).status_code == 200
+    return site, token
+
+
+def pay(phone: city.Phone, shop: Shop, *, at: datetime) -> None:
+    """A PIN, a pay code, a merchant that may ask, a bill for the ID number, partly paid."""
+    paying.set_pin(phone, at=at)
+    paying.digits(phone, at=at)
+    works = billing.open_waterworks(shop)
+    fill(shop, phone, 500, at=at)
+    body = {"merchant_id": str(shop.merchant.id)}
+    path = f"{city.RESIDENT}/payer-handles"
+    assert phone.send("POST", path, body, key=city.new_key()).status_code == 201
+    billing.pay(phone, works.issue_to(phone), 500, at=at)
 
 
 def test_delete__after_seven_days__nothing_of_the_person_is_left_and_may_come_again(
     phone: city.Phone, counter: city.DeskBrowser, at: datetime, program_log: io.StringIO,
 ):  # fmt: skip
     resident_id = phone.caller.resident_id
-    grant = live(phone, counter, at=at)
-    assert ask(phone, at=at).status_code == 201
+    grant, shop = live(phone, counter, at=at)
+    prove(phone, counter, at=at)
+    site, token = log_in(phone, counter, at=at)
+    assert site.user_info(token).status_code == 200
+    pay(phone, shop, at=at)
+    asked = ask(phone, at=at)
+    assert asked.status_code == 201, asked.content
     lines = AccessLine.objects.filter(resident_id=resident_id).count()
     thumbprint = phone.thumbprint
     # Due at once, so that token and grant are still good but for the deletion.
@@ -195,7 +301,7 @@ def test_delete__after_seven_days__nothing_of_the_person_is_left_and_may_come_ag
     IdempotencyRecord.objects.all().delete()
     canaries = {
         "name": PERSON.real_name, "ID number": PERSON.id_number, "phone": PERSON.phone,
-        "census id": PERSON.census_id, "bank card": TOKEN,
+        "census id": PERSON.census_id, "bank card": TOKEN, "older account": REFERENCE,
     }  # fmt: skip
     assert found_in("\n".join(opened_values()), canaries) == set()
     dump = dump_of_database()
@@ -210,14 +316,31 @@ def test_delete__after_seven_days__nothing_of_the_person_is_left_and_may_come_ag
     assert not Grant.objects.filter(resident_id=resident_id, ended_at=None).exists()
     assert [card.state for card in Card.objects.all()] == ["unbound"]
     assert not TopUpNumber.objects.filter(resident_id=resident_id).exists()
+    gone_with_it = (
+        LevelCheck, RegisterChange, Enrolment, LoginCode, LoginAccessToken, LoginRefreshToken,
+        PayCode, PaymentPin, PayerHandle,
+    )  # fmt: skip
+    assert [model.__name__ for model in gone_with_it if model.objects.exists()] == []
+    login, scan = Login.objects.get(), ReverseScan.objects.get()
+    assert (login.state, login.word, login.receipt, login.request) == ("withdrawn", "", "", "")
+    assert (scan.state, scan.word) == ("lapsed", "")
+    assert site.user_info(token).status_code == 401
+    assert reverse_scans.collect(counter, str(scan.id)).status_code == 409
+    # By law: a clerk's word, under the account's id, and that the older account is not opened anew.
+    assert InPersonCheck.objects.filter(resident_id=resident_id).count() == 1
+    assert takeovers.opening_reference(resident_id=resident_id) is None
+    again = takeovers.import_users([(PERSON.phone, REFERENCE)], actor="test", at=at)
+    assert again.refused == [(1, "reference_of_another")]
+    assert (Takeover.objects.count(), Resident.objects.exclude(state="closed").count()) == (1, 0)
     assert AccessLine.objects.filter(resident_id=resident_id).count() == lines
-    assert AuditEvent.objects.filter(subject=f"resident:{resident_id}").count() == 1
+    deleted = AuditEvent.objects.filter(action="account.deleted")
+    assert [event.subject for event in deleted] == [f"resident:{resident_id}"]
     assert city.problem(phone.send("GET", f"{city.RESIDENT}/me")) == (401, "token.unknown")
     assert city.problem(counter.scan(grant.code(clock.now()))) == (403, "code.revoked")
 
-    again = city.make_phone(0, at=at)
-    assert again.caller.resident_id != resident_id
-    assert again.send("GET", f"{city.RESIDENT}/access-log").json()["items"] == []
+    new = city.make_phone(0, at=at)
+    assert new.caller.resident_id != resident_id
+    assert new.send("GET", f"{city.RESIDENT}/access-log").json()["items"] == []
 
 
 def test_canaries__before_the_deletion__found_when_sealed_fields_are_opened(phone: city.Phone):
@@ -237,7 +360,10 @@ def test_delete__two_workers_at_once__done_once(phone: city.Phone, at: datetime)
 def test_export__every_section__whole_and_only_ones_own(
     phone: city.Phone, counter: city.DeskBrowser, at: datetime
 ):
-    live(phone, counter, at=at)
+    _, shop = live(phone, counter, at=at)
+    prove(phone, counter, at=at)
+    log_in(phone, counter, at=at)
+    pay(phone, shop, at=at)
     stranger = city.make_phone(1, at=at)
     sections = phone.send("GET", f"{city.RESIDENT}/exports").json()["sections"]
     assert sections == sorted(sections)
@@ -252,7 +378,13 @@ def test_export__every_section__whole_and_only_ones_own(
     )  # fmt: skip
     assert [each["last4"] for each in parts["cards"]["rows"]] == ["4321"]
     assert [each["amount_fen"] for each in parts["bank_debits"]["rows"]] == [100]
-    assert len(parts["devices"]["rows"]) == 1
+    of_each = (
+        "devices", "enrolments", "level_checks", "in_person_checks", "register_changes",
+        "takeovers", "logins", "reverse_scans", "bill_payments", "pay_codes", "payer_handles",
+        "payment_pin",
+    )  # fmt: skip
+    assert {name: len(parts[name]["rows"]) for name in of_each} == dict.fromkeys(of_each, 1)
+    assert parts["takeovers"]["rows"][0]["reference"] == REFERENCE
     assert all(part["next"] is None for part in parts.values())
     assert str(phone.caller.resident_id) not in json.dumps(foreign)
     assert [name for name, part in foreign.items() if part["rows"]] == ["account", "devices"]

@@ -8,17 +8,18 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError
 
-from identity import proposals
+from identity import proposals, registration
 from identity.models import (
     Desk,
     Entitlement,
     Organisation,
     RegistrationProposal,
+    RelyingParty,
     Staff,
     StaffSession,
     Terminal,
 )
-from tests import city
+from tests import city, relying
 from tests.administration import ADMINISTRATION, Office, open_city
 from vpass.common import signing
 from vpass.common.models import AuditEvent
@@ -346,3 +347,95 @@ def test_roles__granted_by_two_taken_by_one__and_the_city_alone_gives_those_that
     assert taken.json()["roles"] == ["finance"]
     assert city.problem(counter.send("GET", disputes)) == (401, "token.unknown")
     assert User.objects.get(staff=who).is_active
+
+
+SITE = {
+    "name": "读者之家", "purpose": "reader", "redirect_uris": [relying.CALLBACK],
+    "post_logout_redirect_uris": [relying.GOODBYE],
+}  # fmt: skip
+LOGIN = {
+    "scene": "login", "purpose": "reader", "purpose_zh": "读者服务", "purpose_en": "Readers",
+    "attributes": relying.FIELDS,
+}  # fmt: skip
+
+
+def test_relying_party__registered_by_two_suspended_by_one__residents_log_in_or_not_at_once(
+    office: Office, phone: city.Phone, at: datetime
+):
+    library = open_city(at=at, parent=office.city)
+    library.agree("entitlement.set", library.city.id, LOGIN)
+    made = library.agree("relying_party.register", library.city.id, SITE)
+    site = relying.Site(RelyingParty.objects.get(id=made["made"]), made["code"])
+    assert site.party.organisation_id == library.city.id
+    tokens = site.log_in(phone, at=at)
+    listed = library.administrator.send("GET", f"{ADMINISTRATION}/relying-parties")
+    assert listed.json()["items"] == [
+        {
+            "id": made["made"], "organisation": str(library.city.id), "state": "active",
+            "client_id": site.party.client_id, **SITE,
+        }
+    ]  # fmt: skip
+    assert made["code"] not in listed.content.decode()
+    stranger = open_city(at=at, parent=office.city)
+    assert city.problem(stranger.suspend("relying-parties", made["made"]))[0] == 404
+
+    assert library.suspend("relying-parties", made["made"]).json()["state"] == "suspended"
+    begun = relying.Browser().begin(site.query())
+    renewed = site.refresh(tokens["refresh_token"])
+    asked = library.propose("relying_party.lift", made["made"], {})
+    own = library.approve(asked["id"], by=library.administrator)
+    assert begun.status_code >= 400 and renewed.status_code == 401
+    assert city.problem(own) == (403, "caller.role_missing")
+    assert site.user_info(tokens["access_token"]).status_code == 401
+
+    assert library.approve(asked["id"]).json()["state"] == "approved"
+    assert site.log_in(phone, at=at)["access_token"]
+    assert list(
+        AuditEvent.objects.filter(subject=f"relying_party:{made['made']}")
+        .order_by("id")
+        .values_list("action", flat=True)
+    ) == ["relying_party.registered", "relying_party.suspended", "relying_party.lifted"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"redirect_uris": ["http://library.example/x"]}, "relying_party.redirect_unsafe"),
+        (
+            {"redirect_uris": ["https://a.example/x\nhttps://evil.example/x"]},
+            "request.invalid",
+        ),
+        ({"redirect_uris": []}, "request.invalid"),
+        ({"client_secret": "mine"}, "request.invalid"),
+    ],
+    ids=["plain-http", "two-in-one", "none", "secret-named"],
+)
+def test_relying_party__unsafe__refused_when_proposed(
+    office: Office, changes: dict[str, Any], code: str
+):
+    answer = office.ask("relying_party.register", office.city.id, SITE | changes)
+
+    assert city.problem(answer)[1] == code
+    assert (RelyingParty.objects.count(), RegistrationProposal.objects.count()) == (0, 0)
+
+
+def test_city_wide_scenes__desks_and_machines__opened_by_the_roots_administrators_alone(
+    office: Office, at: datetime
+):
+    department = open_city(at=at, parent=office.city)
+    for scene in sorted(registration.CITY_SCENES):
+        for action in ("terminal.register", "desk.register"):
+            detail = DESK | {"scene": scene, "name_zh": f"{scene}系统"}
+            refused = department.ask(action, department.city.id, detail)
+            assert city.problem(refused) == (403, "registration.scene_of_city"), (action, scene)
+    assert RegistrationProposal.objects.count() == 0
+    assert not Terminal.objects.exists()
+
+    # Proposed by the root's, it is not for the department's own to approve.
+    detail = DESK | {"scene": "register", "name_zh": "人口登记系统"}
+    asked = office.propose("terminal.register", department.city.id, detail)
+    own = department.approve(asked["id"])
+    assert city.problem(own) == (403, "registration.scene_of_city")
+    assert not Terminal.objects.exists()
+    assert office.approve(asked["id"]).json()["state"] == "approved"
+    assert Terminal.objects.get().scene == "register"

@@ -11,8 +11,7 @@ from django.db import transaction
 from identity import takeovers
 from identity.api import resident as api
 from identity.models import Device, Enrolment, Resident, Takeover
-from payments import accounts, ledger
-from payments.ledger import Leg
+from payments import accounts, openings
 from payments.settlement import windows
 from tests import city, proving
 from tests.ledger import standing
@@ -76,10 +75,13 @@ def test_take_over__then_levels_one_two_three__same_account_and_balance(
     take_over((PERSON.phone, "CP-1"))
     resident = Resident.objects.get()
     account = accounts.resident_account(resident.id)
-    bank = ledger.open_account(kind="bank", owner="older-cloud-pay", floor_fen=None)
     with transaction.atomic():
-        leg = Leg(debit=bank, credit=account, amount_fen=12_345)
-        ledger.post(kind="top_up", caller="takeover", key="CP-1", legs=[leg], event_at=at, at=at)
+        openings.book(
+            takeover_id=openings.takeover_of("CP-1"),
+            resident_id=resident.id,
+            amount_fen=12_345,
+            at=at,
+        )
     phone = city.Phone()
 
     assert enrol(phone).json()["resident"] == {"level": 1}

@@ -1,6 +1,7 @@
-"""Each line I-1 to I-16 of the product that stands, as people meet it: over the public API alone.
+"""The lines I-1 to I-12 and I-14 of the product, as people meet them: over the public API alone.
 
-The day's own steps show much of it too (see test_identity_thread and test_disclosure_thread).
+Level 3 of I-1 is in test_level_thread, I-13, I-15 and I-16 are in test_record_and_services. The
+day's own steps show much of it too (see test_identity_thread and test_disclosure_thread).
 """
 
 from datetime import datetime, timedelta

@@ -15,7 +15,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 BEFORE = (steps.read_key_set, steps.enrol, steps.prove_identity, steps.fetch_grant)
 
 
-def test_level_steps__in_this_process__each_goes_well(sandbox_of_own: OutsideWorld, tmp_path: Path):
+def test_i1__level_3__by_face_with_a_vouched_chip_and_in_person_at_a_counter(
+    sandbox_of_own: OutsideWorld, tmp_path: Path
+):
     day = prepare_day(sandbox_of_own, folder=tmp_path)
     played = [*(step for step in steps.STEPS if step.act in BEFORE), *level_steps.STEPS]
     said: list[str] = []
