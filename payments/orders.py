@@ -238,6 +238,15 @@ def answered(answer: dict[str, Any]) -> Shown:
     return shown
 
 
+def refusal_of(parties: Parties) -> str | None:
+    """The problem code by which these parties cannot pay and be paid, if any."""
+    if parties.merchant_state != "active":
+        return MerchantSuspended.code
+    if parties.payer_state == "pay_suspended":
+        return codes.PaySuspended.code
+    return None if parties.payer_state == "active" else codes.HolderSuspended.code
+
+
 def _pay_once(
     asked: Asked,
     *,
@@ -267,7 +276,7 @@ def _pay(asked: Asked, *, caller: Caller, refusal: str | None, at: datetime) -> 
     parties, facts = found
     order = _new_order(asked, caller=caller, shown=shown, parties=parties, at=at)
     verdict = risk.judge(facts, amount_fen=order.amount_fen, bound_at=shown.bound_at, at=at)
-    refusal = refusal or _refusal(parties) or (risk.RiskRefused.code if verdict.freezes else None)
+    refusal = refusal or refusal_of(parties) or (risk.RiskRefused.code if verdict.freezes else None)
     limit = grades.limit_of(facts, means=PaymentLimit.Means.CODE, device=shown.device)
     spend = grades.spend_within(facts, limit, amount_fen=order.amount_fen, at=at)
     plan = _decide(
@@ -376,11 +385,3 @@ def _new_order(
         created_at=at,
         way=shown.way,
     )
-
-
-def _refusal(parties: Parties) -> str | None:
-    if parties.merchant_state != "active":
-        return MerchantSuspended.code
-    if parties.payer_state == "pay_suspended":
-        return codes.PaySuspended.code
-    return None if parties.payer_state == "active" else codes.HolderSuspended.code

@@ -16,6 +16,7 @@ from payments import (
     proof,
     proposals,
     seals,
+    visits,
 )
 from payments.settlement import payouts as settlement
 from payments.settlement import windows
@@ -54,6 +55,12 @@ def expire_proposals() -> None:
 def expire_due_orders() -> None:
     """End the payments that nobody confirmed in time."""
     orders.expire_due_orders(at=clock.now())
+
+
+@shared_task
+def expire_visits() -> None:
+    """End the stays in unmanned shops whose time is over, and free what was held."""
+    visits.expire_due(at=clock.now())
 
 
 @shared_task

@@ -49,6 +49,7 @@ from payments.models.paying import (
     Spending,
 )
 from payments.models.settlement import Proposal, SettlementLine, Window, WindowChange
+from payments.models.shops import ShopDoor, Visit, VisitChange
 
 __all__ = [
     "Account",
@@ -94,9 +95,12 @@ __all__ = [
     "RiskCase",
     "RiskRule",
     "SettlementLine",
+    "ShopDoor",
     "Spending",
     "TopUpNumber",
     "Transaction",
+    "Visit",
+    "VisitChange",
     "Window",
     "WindowChange",
 ]

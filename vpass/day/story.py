@@ -14,6 +14,7 @@ from vpass.day import (
     paying_steps,
     payment_steps,
     settlement_steps,
+    shop_steps,
     status_steps,
     steps,
 )
@@ -29,6 +30,7 @@ STEPS = [
     *booking_steps.STEPS,
     *settlement_steps.STEPS,
     *paying_steps.STEPS,
+    *shop_steps.STEPS,
     *closing_steps.STEPS,
     *disclosure_steps.STEPS,
     *login_steps.STEPS,

@@ -1,0 +1,43 @@
+"""Worked examples of unmanned shops."""
+
+from drf_spectacular.utils import OpenApiExample
+
+_ID = "018f2f6e-0000-7000-8000-000000000041"
+_INSIDE = {
+    "id": _ID,
+    "state": "inside",
+    "merchant_reference": "DOOR1-20261121-0007",
+    "held_fen": 20000,
+    "paid_fen": 0,
+    "payment_id": None,
+    "entered_at": "2026-11-21T02:00:00Z",
+    "leave_by": "2026-11-21T03:00:00Z",
+    "left_at": None,
+}
+_PAID = {
+    **_INSIDE,
+    "state": "paid",
+    "paid_fen": 3580,
+    "payment_id": "018f2f6e-0000-7000-8000-000000000042",
+    "left_at": "2026-11-21T02:09:00Z",
+}
+_SHOP = {"id": "018f2f6e-0000-7000-8000-000000000043", "zh": "鸢都无人店", "en": "Kite City Store"}
+_MINE = {name: value for name, value in _PAID.items() if name != "merchant_reference"}
+
+
+def _asked(value: object) -> OpenApiExample:
+    return OpenApiExample("Request", value=value, request_only=True)
+
+
+def _answered(value: object, status: int = 200) -> OpenApiExample:
+    return OpenApiExample("Answer", value=value, response_only=True, status_codes=[str(status)])
+
+
+ENTRY = [
+    _asked({"code": "VP1:6BFOXN…", "merchant_reference": "DOOR1-20261121-0007"}),
+    _answered(_INSIDE, 201),
+]
+VISITS = [_answered({"items": [_PAID], "next": None})]
+VISIT = [_answered(_INSIDE)]
+LEAVING = [_asked({"amount_fen": 3580, "title": "饮料两瓶 Two drinks"}), _answered(_PAID)]
+MY_VISITS = [_answered({"items": [{**_MINE, "shop": _SHOP}], "next": None})]
