@@ -135,6 +135,18 @@ PROPOSAL = EdgeTable(
     final={"approved", "rejected", "expired"},
 )
 
+REFUND_REQUEST = EdgeTable(
+    name="refund_request",
+    initial="asked",
+    edges={
+        "asked": {"approved": "approve", "rejected": "reject", "expired": "expire"},
+        "approved": {},
+        "rejected": {},
+        "expired": {},
+    },
+    final={"approved", "rejected", "expired"},
+)
+
 MERCHANT = EdgeTable(
     name="merchant",
     initial="active",

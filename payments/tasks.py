@@ -15,6 +15,7 @@ from payments import (
     payouts,
     proof,
     proposals,
+    refund_requests,
     seals,
     visits,
 )
@@ -47,8 +48,10 @@ def settle_windows() -> None:
 
 @shared_task
 def expire_proposals() -> None:
-    """End the proposals that nobody decided in time."""
-    proposals.expire_old(at=clock.now())
+    """End the proposals, and the refunds asked for, that nobody decided in time."""
+    at = clock.now()
+    proposals.expire_old(at=at)
+    refund_requests.expire_old(at=at)
 
 
 @shared_task

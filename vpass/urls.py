@@ -42,6 +42,7 @@ from payments.api import (
     merchant_qr,
     paying,
     receipts,
+    refund_requests,
     risk,
     shops,
     ways,
@@ -288,6 +289,19 @@ urlpatterns = [
     path(f"{_MERCHANT}qr-codes/<uuid:qr_id>", merchant_qr.OneMerchantQr.as_view()),
     path(f"{_MERCHANT}qr-codes/<uuid:qr_id>/withdrawal", merchant_qr.QrWithdrawals.as_view()),
     path(f"{_MERCHANT}app-orders", merchant_qr.AppOrders.as_view()),
+    path(
+        f"{_MERCHANT}payments/<uuid:payment_id>/refund-requests",
+        refund_requests.RefundRequests.as_view(),
+    ),
+    path(f"{_MERCHANT}refund-requests", refund_requests.AskedRefunds.as_view()),
+    path(
+        f"{_MERCHANT}refund-requests/<uuid:request_id>/approval",
+        refund_requests.RefundApprovals.as_view(),
+    ),
+    path(
+        f"{_MERCHANT}refund-requests/<uuid:request_id>/rejection",
+        refund_requests.RefundRejections.as_view(),
+    ),
     path(f"{_MERCHANT}visits", shops.Visits.as_view()),
     path(f"{_MERCHANT}visits/<uuid:visit_id>", shops.OneVisit.as_view()),
     path(f"{_MERCHANT}visits/<uuid:visit_id>/leaving", shops.Leavings.as_view()),

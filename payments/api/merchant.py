@@ -242,6 +242,7 @@ class Refunds(Endpoint):
             NotFound,
             refunds.RefundTooMuch,
             refunds.RefundReferenceReused,
+            refunds.RefundNeedsTwo,
             refunds.MerchantShort,
             merchants.MerchantSuspended,
         ],

@@ -1,4 +1,4 @@
-"""Worked examples of unmanned shops."""
+"""Worked examples of unmanned shops, and of refunds that two stand behind."""
 
 from drf_spectacular.utils import OpenApiExample
 
@@ -41,3 +41,33 @@ VISITS = [_answered({"items": [_PAID], "next": None})]
 VISIT = [_answered(_INSIDE)]
 LEAVING = [_asked({"amount_fen": 3580, "title": "饮料两瓶 Two drinks"}), _answered(_PAID)]
 MY_VISITS = [_answered({"items": [{**_MINE, "shop": _SHOP}], "next": None})]
+
+_ASKED = {
+    "id": "018f2f6e-0000-7000-8000-000000000051",
+    "payment_id": "018f2f6e-0000-7000-8000-000000000021",
+    "reference": "R-20261121-0003",
+    "amount_fen": 88000,
+    "state": "asked",
+    "asked_by": "018f2f6e-0000-7000-8000-000000000052",
+    "asked_at": "2026-11-21T02:30:00Z",
+    "decided_by": None,
+    "decided_at": None,
+    "refund_id": None,
+}
+_DECIDED = {
+    **_ASKED,
+    "decided_by": "018f2f6e-0000-7000-8000-000000000053",
+    "decided_at": "2026-11-21T02:32:00Z",
+}
+_APPROVED = {
+    **_DECIDED,
+    "state": "approved",
+    "refund_id": "018f2f6e-0000-7000-8000-000000000054",
+}
+ASK_REFUND = [
+    _asked({"amount_fen": 88000, "reference": "R-20261121-0003"}),
+    _answered(_ASKED, 201),
+]
+ASKED_REFUNDS = [_answered({"items": [_ASKED], "next": None})]
+APPROVE_REFUND = [_asked({}), _answered(_APPROVED)]
+REJECT_REFUND = [_asked({}), _answered({**_DECIDED, "state": "rejected"})]

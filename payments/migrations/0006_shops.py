@@ -1,4 +1,4 @@
-"""Shops: unmanned ones with their doors and visits."""
+"""Shops: unmanned ones, refunds by two, and merchants taken on by two."""
 
 import django.db.models.deletion
 from django.db import migrations, models
@@ -15,15 +15,23 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name='RefundRequest',
+            fields=[
+                ('id', models.UUIDField(primary_key=True, serialize=False)),
+                ('reference', models.TextField()),
+                ('amount_fen', models.BigIntegerField()),
+                ('state', models.TextField(default='asked')),
+                ('asked_at', models.DateTimeField()),
+                ('decided_at', models.DateTimeField(null=True)),
+            ],
+        ),
+        migrations.CreateModel(
             name='ShopDoor',
             fields=[
                 ('terminal', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, primary_key=True, serialize=False, to='identity.terminal')),
                 ('hold_fen', models.BigIntegerField()),
                 ('stay_minutes', models.PositiveSmallIntegerField(default=60)),
             ],
-            options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('hold_fen__gt', 0)), name='shop_door_hold'), models.CheckConstraint(condition=models.Q(('stay_minutes__range', (1, 1440))), name='shop_door_stay')],
-            },
         ),
         migrations.CreateModel(
             name='Visit',
@@ -36,10 +44,6 @@ class Migration(migrations.Migration):
                 ('entered_at', models.DateTimeField()),
                 ('leave_by', models.DateTimeField()),
                 ('left_at', models.DateTimeField(null=True)),
-                ('door', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='payments.shopdoor')),
-                ('merchant', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='payments.merchant')),
-                ('order', models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, to='payments.order')),
-                ('payer', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='identity.resident')),
             ],
         ),
         migrations.CreateModel(
@@ -51,8 +55,89 @@ class Migration(migrations.Migration):
                 ('event', models.TextField()),
                 ('actor', models.TextField()),
                 ('at', models.DateTimeField()),
-                ('visit', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='changes', to='payments.visit')),
             ],
+        ),
+        migrations.AddField(
+            model_name='merchant',
+            name='refund_alone_fen',
+            field=models.BigIntegerField(null=True),
+        ),
+        migrations.AddConstraint(
+            model_name='merchant',
+            constraint=models.CheckConstraint(condition=models.Q(('refund_alone_fen__isnull', True), ('refund_alone_fen__gte', 0), _connector='OR'), name='merchant_refund_alone'),
+        ),
+        migrations.AddField(
+            model_name='refundrequest',
+            name='asked_by',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='identity.terminal'),
+        ),
+        migrations.AddField(
+            model_name='refundrequest',
+            name='decided_by',
+            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='identity.terminal'),
+        ),
+        migrations.AddField(
+            model_name='refundrequest',
+            name='order',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='refund_requests', to='payments.order'),
+        ),
+        migrations.AddField(
+            model_name='refundrequest',
+            name='refund',
+            field=models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, to='payments.refund'),
+        ),
+        migrations.AddConstraint(
+            model_name='shopdoor',
+            constraint=models.CheckConstraint(condition=models.Q(('hold_fen__gt', 0)), name='shop_door_hold'),
+        ),
+        migrations.AddConstraint(
+            model_name='shopdoor',
+            constraint=models.CheckConstraint(condition=models.Q(('stay_minutes__range', (1, 1440))), name='shop_door_stay'),
+        ),
+        migrations.AddField(
+            model_name='visit',
+            name='door',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='payments.shopdoor'),
+        ),
+        migrations.AddField(
+            model_name='visit',
+            name='merchant',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='payments.merchant'),
+        ),
+        migrations.AddField(
+            model_name='visit',
+            name='order',
+            field=models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, to='payments.order'),
+        ),
+        migrations.AddField(
+            model_name='visit',
+            name='payer',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='identity.resident'),
+        ),
+        migrations.AddField(
+            model_name='visitchange',
+            name='visit',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='changes', to='payments.visit'),
+        ),
+        migrations.AddIndex(
+            model_name='refundrequest',
+            index=models.Index(condition=models.Q(('state', 'asked')), fields=['asked_at'], name='refund_request_to_end'),
+        ),
+        migrations.AddConstraint(
+            model_name='refundrequest',
+            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['approved', 'asked', 'expired', 'rejected'])), name='refund_request_state'),
+        ),
+        migrations.AddConstraint(
+            model_name='refundrequest',
+            constraint=models.UniqueConstraint(fields=('order', 'reference'), name='refund_request_once'),
+        ),
+        migrations.AddConstraint(
+            model_name='refundrequest',
+            constraint=models.CheckConstraint(condition=models.Q(('amount_fen__gt', 0)), name='refund_request_amount'),
+        ),
+        migrations.AddConstraint(
+            model_name='refundrequest',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('decided_by__isnull', False), ('refund__isnull', False), ('state', 'approved'), models.Q(('asked_by', models.F('decided_by')), _negated=True)), models.Q(models.Q(('state', 'approved'), _negated=True), ('refund__isnull', True)), _connector='OR'), name='refund_request_four_eyes'),
         ),
         migrations.AddIndex(
             model_name='visit',

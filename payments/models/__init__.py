@@ -36,7 +36,7 @@ from payments.models.ledger import (
     Posting,
     Transaction,
 )
-from payments.models.orders import Merchant, Order, OrderChange, Refund
+from payments.models.orders import Merchant, Order, OrderChange, Refund, RefundRequest
 from payments.models.paying import (
     MerchantQr,
     PayCode,
@@ -92,6 +92,7 @@ __all__ = [
     "Posting",
     "Proposal",
     "Refund",
+    "RefundRequest",
     "RiskCase",
     "RiskRule",
     "SettlementLine",
