@@ -101,6 +101,7 @@ class Asked:
     amount_fen: int
     title: str
     merchant_reference: str
+    cashier: str | None
 
 
 def show(order: Order) -> Shown:
@@ -126,6 +127,7 @@ def pay_by_code(
     amount_fen: int,
     title: str,
     merchant_reference: str,
+    cashier: str | None = None,
     idempotency_key: IdempotencyKey,
     at: datetime,
 ) -> Shown:
@@ -134,15 +136,19 @@ def pay_by_code(
     `amount_fen` is 1 to MAX_PAYMENT_FEN; above what the code alone may pay, once or today, or when
     a rule of risk asks for it, the payment waits for the payer's word, CONFIRM_WITHIN, else it is
     captured at once, or capturing while a bank debits the payer's card. `merchant_reference` is the
-    merchant's own, once for ever. A genuine code is used up whatever comes of it; a refusal for
-    want of money, a card that cannot pay, a suspended party or risk leaves a failed order (the
-    member `payment_id`; with OrderReferenceTaken it is the other payment's). The same request gets
-    the same answer again. Raises a codes.ScanRefused, one of pay_codes.REFUSALS, InsufficientFunds,
-    CardNotUsable, MerchantSuspended, risk.RiskRefused, OrderReferenceTaken, NotAllowed for a caller
-    that is no merchant, and what `once` raises.
+    merchant's own, once for ever, `cashier` the number of who stands there. A genuine code is used
+    up whatever comes of it; a refusal for want of money, a card that cannot pay, a suspended party
+    or risk leaves a failed order (the member `payment_id`; with OrderReferenceTaken it is the other
+    payment's). The same request gets the same answer again. Raises a codes.ScanRefused, one of
+    pay_codes.REFUSALS, InsufficientFunds, CardNotUsable, MerchantSuspended, risk.RiskRefused,
+    OrderReferenceTaken, NotAllowed for a caller that is no merchant, and what `once` raises.
     """
     asked = Asked(
-        code=code, amount_fen=amount_fen, title=title, merchant_reference=merchant_reference
+        code=code,
+        amount_fen=amount_fen,
+        title=title,
+        merchant_reference=merchant_reference,
+        cashier=cashier,
     )
     try:
         try:
@@ -384,4 +390,5 @@ def _new_order(
         merchant_reference=asked.merchant_reference,
         created_at=at,
         way=shown.way,
+        cashier=asked.cashier,
     )

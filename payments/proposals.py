@@ -4,12 +4,13 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
-from payments import states
-from payments.models import Proposal
+from payments import merchants, states
+from payments.models import MerchantApplication, Proposal
 from payments.settlement import payouts, windows
 from vpass.common import audit, ids, outbox
 from vpass.common.callers import Caller, required
@@ -56,7 +57,7 @@ def propose(
     idempotency_key: IdempotencyKey,
     at: datetime,
 ) -> Decided:
-    """Propose one of `Proposal.Action`; `subject` is the window's number in digits.
+    """Propose something about a window; `subject` is its number in digits.
 
     It waits 24 hours for another person. Raises NotFound for an unknown window, IllegalTransition
     or windows.WindowNotOpen when the window is not at that point, ProposalWaiting.
@@ -64,20 +65,32 @@ def propose(
     with once(idempotency_key, at=at) as claim:
         if claim.answer is None:
             _end_old(action=action, subject=subject, at=at)
-            _ACTIONS[action].check(_window_id(subject))
-            proposal = Proposal(
-                id=ids.uuid7(at),
-                action=action,
-                subject=subject,
-                proposed_by_id=required(caller.staff_id),
-                proposed_at=at,
-            )
-            try:
-                with transaction.atomic():
-                    proposal.save(force_insert=True)
-            except IntegrityError as error:
-                raise ProposalWaiting from error
-            _audit(proposal, "proposal.proposed", caller=caller, at=at)
+            _WINDOW_CHECKS[action](_window_id(subject))
+            proposal = _write(action, subject, caller=caller, at=at)
+            claim.answer = {"id": str(proposal.id), "state": proposal.state}
+        return Decided(**claim.answer)
+
+
+def propose_merchant(
+    *,
+    caller: Caller,
+    credit_code: str,
+    idempotency_key: IdempotencyKey,
+    at: datetime,
+    **asked: Any,
+) -> Decided:
+    """Propose to take a firm on as a merchant; the rest is as merchants.application takes it.
+
+    Raises ProposalWaiting, and what merchants.application raises.
+    """
+    with once(idempotency_key, at=at) as claim:
+        if claim.answer is None:
+            action = Proposal.Action.OPEN_MERCHANT
+            _end_old(action=action, subject=credit_code, at=at)
+            application = merchants.application(credit_code=credit_code, **asked)
+            proposal = _write(action, credit_code, caller=caller, at=at)
+            application.proposal = proposal
+            application.save(force_insert=True)
             claim.answer = {"id": str(proposal.id), "state": proposal.state}
         return Decided(**claim.answer)
 
@@ -95,7 +108,7 @@ def approve(
             if not _may_approve(proposal, caller):
                 raise SelfApproval
             _decide(proposal, "approved", caller=caller, at=at)
-            _ACTIONS[proposal.action].do(_window_id(proposal.subject), caller.scope, at)
+            _ACTIONS[proposal.action](proposal, caller, at)
             claim.answer = {"id": str(proposal.id), "state": proposal.state}
         return Decided(**claim.answer)
 
@@ -128,12 +141,18 @@ def _may_approve(proposal: Proposal, caller: Caller) -> bool:
     return proposal.proposed_by_id != caller.staff_id
 
 
-def _close_window(window_id: int, actor: str, at: datetime) -> None:
-    windows.close(window_id=window_id, actor=actor, at=at)
+def _close_window(proposal: Proposal, caller: Caller, at: datetime) -> None:
+    windows.close(window_id=_window_id(proposal.subject), actor=caller.scope, at=at)
 
 
-def _approve_settlement(window_id: int, actor: str, at: datetime) -> None:
-    windows.move(windows.lock(window_id), "approved", actor=actor, at=at)
+def _open_merchant(proposal: Proposal, caller: Caller, at: datetime) -> None:
+    asked = MerchantApplication.objects.select_related("bank").get(proposal=proposal)
+    merchants.take_on(asked, credit_code=proposal.subject, caller=caller, at=at)
+
+
+def _approve_settlement(proposal: Proposal, caller: Caller, at: datetime) -> None:
+    window_id = _window_id(proposal.subject)
+    windows.move(windows.lock(window_id), "approved", actor=caller.scope, at=at)
     outbox.publish(payouts.APPROVED, {"window": window_id}, at=at)
 
 
@@ -146,18 +165,35 @@ def _check_netted(window_id: int) -> None:
     states.WINDOW.check(windows.window(window_id).state, "approved")
 
 
-@dataclass(frozen=True)
-class _Action:
-    """What must hold when it is proposed, and what is done when it is approved."""
-
-    check: Callable[[int], None]
-    do: Callable[[int, str, datetime], None]
-
-
-_ACTIONS: dict[str, _Action] = {
-    Proposal.Action.CLOSE_WINDOW: _Action(_check_open, _close_window),
-    Proposal.Action.APPROVE_SETTLEMENT: _Action(_check_netted, _approve_settlement),
+# What must hold of a window when something is proposed about it.
+_WINDOW_CHECKS: dict[str, Callable[[int], None]] = {
+    Proposal.Action.CLOSE_WINDOW: _check_open,
+    Proposal.Action.APPROVE_SETTLEMENT: _check_netted,
 }
+WINDOW_ACTIONS = tuple(str(each) for each in _WINDOW_CHECKS)
+# What is done when it is approved.
+_ACTIONS: dict[str, Callable[[Proposal, Caller, datetime], None]] = {
+    Proposal.Action.CLOSE_WINDOW: _close_window,
+    Proposal.Action.APPROVE_SETTLEMENT: _approve_settlement,
+    Proposal.Action.OPEN_MERCHANT: _open_merchant,
+}
+
+
+def _write(action: str, subject: str, *, caller: Caller, at: datetime) -> Proposal:
+    proposal = Proposal(
+        id=ids.uuid7(at),
+        action=action,
+        subject=subject,
+        proposed_by_id=required(caller.staff_id),
+        proposed_at=at,
+    )
+    try:
+        with transaction.atomic():
+            proposal.save(force_insert=True)
+    except IntegrityError as error:
+        raise ProposalWaiting from error
+    _audit(proposal, "proposal.proposed", caller=caller, at=at)
+    return proposal
 
 
 def _window_id(subject: str) -> int:
@@ -195,6 +231,6 @@ def _audit(proposal: Proposal, action: str, *, caller: Caller, at: datetime) -> 
         actor=caller.scope,
         action=action,
         subject=f"proposal:{proposal.id}",
-        detail={"action": proposal.action, "window": proposal.subject},
+        detail={"action": proposal.action, "subject": proposal.subject},
         at=at,
     )

@@ -280,6 +280,7 @@ def postings_of(account: int | None, *, business_date: date | None = None) -> Qu
         .annotate(
             title=Subquery(orders.values("title")[:1]),
             merchant_reference=Subquery(orders.values("merchant_reference")[:1]),
+            cashier=Subquery(orders.values("cashier")[:1]),
             merchant_zh=Subquery(orders.values("merchant__organisation__name_zh")[:1]),
             merchant_en=Subquery(orders.values("merchant__organisation__name_en")[:1]),
         )

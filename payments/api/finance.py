@@ -7,7 +7,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from payments import ledger, proposals
+from identity.registration import NameTaken
+from payments import ledger, merchants, proposals
 from payments.api import bank_examples as examples
 from payments.models import Proposal, SettlementLine, Window
 from payments.queries import AccountLine
@@ -68,7 +69,7 @@ class LinePosting(StrictSerializer):
 
 
 class ProposalRequest(StrictSerializer):
-    action = serializers.ChoiceField(choices=Proposal.Action.choices)
+    action = serializers.ChoiceField(choices=proposals.WINDOW_ACTIONS)
     subject = serializers.CharField(max_length=18, help_text="The number of the window.")
 
 
@@ -190,6 +191,8 @@ class ProposalApprovals(FinanceEndpoint):
             NotFound,
             proposals.SelfApproval,
             proposals.ProposalOver,
+            merchants.MerchantKnown,
+            NameTaken,
             windows.WindowNotOpen,
             IllegalTransition,
             ledger.WindowBusy,

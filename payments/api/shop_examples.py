@@ -1,4 +1,4 @@
-"""Worked examples of unmanned shops, and of refunds that two stand behind."""
+"""Worked examples of shops: unmanned ones, refunds by two, and merchants taken on by two."""
 
 from drf_spectacular.utils import OpenApiExample
 
@@ -71,3 +71,36 @@ ASK_REFUND = [
 ASKED_REFUNDS = [_answered({"items": [_ASKED], "next": None})]
 APPROVE_REFUND = [_asked({}), _answered(_APPROVED)]
 REJECT_REFUND = [_asked({}), _answered({**_DECIDED, "state": "rejected"})]
+_FIRM = {
+    "credit_code": "91370700MA3C0QF16K",
+    "bank_code": "sandbox",
+    "refund_alone_fen": 50000,
+}
+APPLY = [
+    _asked(
+        {
+            **_FIRM,
+            "name_zh": "白浪河书店",
+            "name_en": "Bailang River Books",
+            "payout_account": "tok_bailang_books_3391",
+        }
+    ),
+    _answered({"id": "018f2f6e-0000-7000-8000-000000000061", "state": "proposed"}, 201),
+]
+MERCHANTS = [
+    _answered(
+        {
+            "items": [
+                {
+                    **_FIRM,
+                    "id": "018f2f6e-0000-7000-8000-000000000062",
+                    "organisation_id": "018f2f6e-0000-7000-8000-000000000063",
+                    "zh": "白浪河书店",
+                    "en": "Bailang River Books",
+                    "state": "active",
+                }
+            ],
+            "next": None,
+        }
+    )
+]

@@ -1,6 +1,7 @@
 """Shops: unmanned ones, refunds by two, and merchants taken on by two."""
 
 import django.db.models.deletion
+import vpass.common.sealed_fields
 from django.db import migrations, models
 
 from vpass.common.append_only import append_only
@@ -14,6 +15,16 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.CreateModel(
+            name='MerchantApplication',
+            fields=[
+                ('proposal', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, primary_key=True, serialize=False, to='payments.proposal')),
+                ('name_zh', models.TextField()),
+                ('name_en', models.TextField()),
+                ('payout_account', vpass.common.sealed_fields.SealedText()),
+                ('refund_alone_fen', models.BigIntegerField(null=True)),
+            ],
+        ),
         migrations.CreateModel(
             name='RefundRequest',
             fields=[
@@ -59,12 +70,32 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='merchant',
+            name='credit_code',
+            field=models.TextField(null=True, unique=True),
+        ),
+        migrations.AddField(
+            model_name='merchant',
             name='refund_alone_fen',
             field=models.BigIntegerField(null=True),
+        ),
+        migrations.AddField(
+            model_name='order',
+            name='cashier',
+            field=models.TextField(null=True),
+        ),
+        migrations.AlterField(
+            model_name='proposal',
+            name='action',
+            field=models.TextField(choices=[('window.close', 'Close Window'), ('settlement.approve', 'Approve Settlement'), ('merchant.open', 'Open Merchant')]),
         ),
         migrations.AddConstraint(
             model_name='merchant',
             constraint=models.CheckConstraint(condition=models.Q(('refund_alone_fen__isnull', True), ('refund_alone_fen__gte', 0), _connector='OR'), name='merchant_refund_alone'),
+        ),
+        migrations.AddField(
+            model_name='merchantapplication',
+            name='bank',
+            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='payments.bank'),
         ),
         migrations.AddField(
             model_name='refundrequest',
@@ -168,4 +199,5 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(condition=models.Q(models.Q(('order__isnull', False), ('state', 'paid')), models.Q(models.Q(('state', 'paid'), _negated=True), ('order__isnull', True)), _connector='OR'), name='visit_paid'),
         ),
         append_only("payments_visitchange"),
+        append_only("payments_merchantapplication"),
     ]

@@ -48,7 +48,13 @@ from payments.models.paying import (
     RiskRule,
     Spending,
 )
-from payments.models.settlement import Proposal, SettlementLine, Window, WindowChange
+from payments.models.settlement import (
+    MerchantApplication,
+    Proposal,
+    SettlementLine,
+    Window,
+    WindowChange,
+)
 from payments.models.shops import ShopDoor, Visit, VisitChange
 
 __all__ = [
@@ -78,6 +84,7 @@ __all__ = [
     "Hold",
     "LedgerSeal",
     "Merchant",
+    "MerchantApplication",
     "MerchantQr",
     "Order",
     "OrderChange",

@@ -23,6 +23,7 @@ class Merchant(models.Model):
     payout_account = SealedText()
     state = models.TextField(default=states.MERCHANT.initial)
     refund_alone_fen = models.BigIntegerField(null=True)
+    credit_code = models.TextField(null=True, unique=True)  # 统一社会信用代码
 
     class Meta:
         constraints = [
@@ -63,6 +64,7 @@ class Order(models.Model):
     way = models.TextField(choices=Way.choices, default=Way.APP, db_default=Way.APP)
     grade = models.TextField(null=True)
     needs_pin = models.BooleanField(default=False, db_default=False)
+    cashier = models.TextField(null=True)  # the number of who stood at the till, as it signed it
 
     class Meta:
         constraints = [

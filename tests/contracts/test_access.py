@@ -253,6 +253,8 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("post", _F + "risk-cases/<uuid:case_id>/decision"): staff(ROLE, NO_KEY),
     ("get", _F + "risk-rules"): staff(ROLE, GOOD),
     ("get", _F + "payment-limits"): staff(ROLE, GOOD),
+    ("get", _F + "merchants"): staff(ROLE, GOOD),
+    ("post", _F + "merchant-applications"): staff(ROLE, NO_KEY),
     ("get", _F + "proposals"): staff(ROLE, GOOD),
     ("post", _F + "proposals"): staff(ROLE, NO_KEY),
     ("post", _F + "proposals/<uuid:proposal_id>/approval"): staff(ROLE, NO_KEY),

@@ -3,7 +3,8 @@
 As in `actors`, methods return the Reply as it came, refusals included.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from vpass.day.actors import Phone, new_key
 from vpass.day.payment_actors import Till
@@ -12,11 +13,14 @@ from vpass.day.transport import Reply
 
 @dataclass
 class Shopping:
-    """The resident whose phone this is, and the door of an unmanned shop."""
+    """The resident whose phone this is, the door of an unmanned shop, and a shop taken on today."""
 
     phone: Phone
     door: Till
     door_enrolment_code: str
+    taken_on: Any = None  # the merchant, as accountants see it
+    tills: list[Till] = field(default_factory=list)
+    paid: Any = None
 
     def enter(self, code: str, *, reference: str, key: str | None = None) -> Reply:
         """Shows a code at the door."""

@@ -11,6 +11,7 @@ from vpass.day import (
     iot_steps,
     level_steps,
     login_steps,
+    merchant_steps,
     paying_steps,
     payment_steps,
     settlement_steps,
@@ -37,4 +38,5 @@ STEPS = [
     *status_steps.STEPS,
     *level_steps.STEPS,
     *administration_steps.STEPS,
+    *merchant_steps.STEPS,
 ]
