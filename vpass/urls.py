@@ -76,7 +76,10 @@ _ISSUER = "api/issuer/v1/"
 _REGISTER = "api/register/v1/"
 _PLATFORM = "api/platform/v1/"
 _OPERATIONS = "api/operations/v1/"
-_ADMINISTRATION = "api/administration/v1/"
+_ADMIN = "api/administration/v1/"
+_ROW = "<uuid:row_id>"
+_PAID = f"{_MERCHANT}payments/<uuid:payment_id>"
+_ASKED = f"{_MERCHANT}refund-requests/<uuid:request_id>"
 
 urlpatterns = [
     # Pages
@@ -141,8 +144,7 @@ urlpatterns = [
     path(f"{_RESIDENT}consents/<uuid:consent_id>/approval", my_sharing.ConsentApprovals.as_view()),
     path(f"{_RESIDENT}consents/<uuid:consent_id>/refusal", my_sharing.ConsentRefusals.as_view()),
     path(
-        f"{_RESIDENT}consents/<uuid:consent_id>/withdrawal",
-        my_sharing.ConsentWithdrawals.as_view(),
+        f"{_RESIDENT}consents/<uuid:consent_id>/withdrawal", my_sharing.ConsentWithdrawals.as_view()
     ),
     path(f"{_RESIDENT}login-looks", my_logins.LoginLooks.as_view()),
     path(f"{_RESIDENT}logins", my_logins.MyLogins.as_view()),
@@ -290,19 +292,10 @@ urlpatterns = [
     path(f"{_MERCHANT}qr-codes/<uuid:qr_id>", merchant_qr.OneMerchantQr.as_view()),
     path(f"{_MERCHANT}qr-codes/<uuid:qr_id>/withdrawal", merchant_qr.QrWithdrawals.as_view()),
     path(f"{_MERCHANT}app-orders", merchant_qr.AppOrders.as_view()),
-    path(
-        f"{_MERCHANT}payments/<uuid:payment_id>/refund-requests",
-        refund_requests.RefundRequests.as_view(),
-    ),
+    path(f"{_PAID}/refund-requests", refund_requests.RefundRequests.as_view()),
     path(f"{_MERCHANT}refund-requests", refund_requests.AskedRefunds.as_view()),
-    path(
-        f"{_MERCHANT}refund-requests/<uuid:request_id>/approval",
-        refund_requests.RefundApprovals.as_view(),
-    ),
-    path(
-        f"{_MERCHANT}refund-requests/<uuid:request_id>/rejection",
-        refund_requests.RefundRejections.as_view(),
-    ),
+    path(f"{_ASKED}/approval", refund_requests.RefundApprovals.as_view()),
+    path(f"{_ASKED}/rejection", refund_requests.RefundRejections.as_view()),
     path(f"{_MERCHANT}visits", shops.Visits.as_view()),
     path(f"{_MERCHANT}visits/<uuid:visit_id>", shops.OneVisit.as_view()),
     path(f"{_MERCHANT}visits/<uuid:visit_id>/leaving", shops.Leavings.as_view()),
@@ -343,40 +336,25 @@ urlpatterns = [
         f"{_OPERATIONS}dead-letters/<int:delivery_id>/redelivery", operations.Redeliveries.as_view()
     ),
     # Administrators
-    path(f"{_ADMINISTRATION}organisations", administration.Organisations.as_view()),
+    path(f"{_ADMIN}organisations", administration.Organisations.as_view()),
+    path(f"{_ADMIN}organisations/{_ROW}/suspension", administration.Suspensions.as_view()),
+    path(f"{_ADMIN}desks", administration.DeskRegistry.as_view()),
+    path(f"{_ADMIN}desks/{_ROW}/suspension", administration.DeskSuspensions.as_view()),
+    path(f"{_ADMIN}terminals", administration.TerminalRegistry.as_view()),
+    path(f"{_ADMIN}terminals/{_ROW}/suspension", administration.TerminalSuspensions.as_view()),
+    path(f"{_ADMIN}terminals/{_ROW}/key-revocation", administration.KeyRevocations.as_view()),
+    path(f"{_ADMIN}staff", administration.StaffRegistry.as_view()),
+    path(f"{_ADMIN}staff/{_ROW}/suspension", administration.StaffLockouts.as_view()),
+    path(f"{_ADMIN}staff/{_ROW}/role-removal", administration.RoleRemovals.as_view()),
+    path(f"{_ADMIN}entitlements", administration.Entitlements.as_view()),
+    path(f"{_ADMIN}invitations", administration.Invitations.as_view()),
+    path(f"{_ADMIN}proposals", registrations.Registrations.as_view()),
     path(
-        f"{_ADMINISTRATION}organisations/<uuid:row_id>/suspension",
-        administration.Suspensions.as_view(),
-    ),
-    path(f"{_ADMINISTRATION}desks", administration.DeskRegistry.as_view()),
-    path(
-        f"{_ADMINISTRATION}desks/<uuid:row_id>/suspension", administration.DeskSuspensions.as_view()
-    ),
-    path(f"{_ADMINISTRATION}terminals", administration.TerminalRegistry.as_view()),
-    path(
-        f"{_ADMINISTRATION}terminals/<uuid:row_id>/suspension",
-        administration.TerminalSuspensions.as_view(),
-    ),
-    path(
-        f"{_ADMINISTRATION}terminals/<uuid:row_id>/key-revocation",
-        administration.KeyRevocations.as_view(),
-    ),
-    path(f"{_ADMINISTRATION}staff", administration.StaffRegistry.as_view()),
-    path(
-        f"{_ADMINISTRATION}staff/<uuid:row_id>/suspension", administration.StaffLockouts.as_view()
-    ),
-    path(
-        f"{_ADMINISTRATION}staff/<uuid:row_id>/role-removal", administration.RoleRemovals.as_view()
-    ),
-    path(f"{_ADMINISTRATION}entitlements", administration.Entitlements.as_view()),
-    path(f"{_ADMINISTRATION}invitations", administration.Invitations.as_view()),
-    path(f"{_ADMINISTRATION}proposals", registrations.Registrations.as_view()),
-    path(
-        f"{_ADMINISTRATION}proposals/<uuid:proposal_id>/approval",
+        f"{_ADMIN}proposals/<uuid:proposal_id>/approval",
         registrations.RegistrationApprovals.as_view(),
     ),
     path(
-        f"{_ADMINISTRATION}proposals/<uuid:proposal_id>/rejection",
+        f"{_ADMIN}proposals/<uuid:proposal_id>/rejection",
         registrations.RegistrationRejections.as_view(),
     ),
     # Staff on their way in, and machines' keys

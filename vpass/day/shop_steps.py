@@ -62,6 +62,6 @@ def _enter(day: Day) -> Any:
 
 
 def _wallet(day: Day) -> tuple[int, int]:
-    """Balance and what is available of it."""
+    """What is there, and how much of it is free."""
     shown = day.money.wallet.show().expect(200)
     return int(shown["balance_fen"]), int(shown["available_fen"])
