@@ -1,8 +1,10 @@
 """Moves the money of a captured order to its merchant, and tells of it."""
 
+import uuid
 from datetime import datetime
+from typing import Any
 
-from payments import ledger
+from payments import ledger, order_holds
 from payments.ledger import InsufficientFunds, Leg
 from payments.models import Order
 from payments.queries import Parties
@@ -20,6 +22,7 @@ def capture_order(
     *,
     from_bank: int | None = None,
     by_bank_fen: int | None = None,
+    held_for: uuid.UUID | None = None,
     event_at: datetime | None = None,
     at: datetime,
 ) -> None:
@@ -28,7 +31,8 @@ def capture_order(
 
     With `from_bank`, the account of a bank which has booked it from the payer's card, the money
     comes from there, through the payer's wallet, all of it or `by_bank_fen`; `event_at` is then
-    when. Raises InsufficientFunds.
+    when. With `held_for` it comes out of what is held for that reference, and the rest is freed.
+    Raises InsufficientFunds, and with `held_for` what order_holds.capture_all raises.
     """
     if parties.payer_account is None or parties.merchant_account is None:
         raise InsufficientFunds  # a wallet into which nothing was ever put
@@ -36,15 +40,19 @@ def capture_order(
     if from_bank is not None:
         fen = order.captured_fen if by_bank_fen is None else by_bank_fen
         legs.insert(0, Leg(from_bank, parties.payer_account, fen))
-    ledger.post(
-        kind="payment",
-        caller=f"order:{order.id}",
-        key="capture",
-        legs=legs,
-        order_id=order.id,
-        event_at=event_at or at,
-        at=at,
-    )
+    asked: dict[str, Any] = {
+        "kind": "payment",
+        "caller": f"order:{order.id}",
+        "key": "capture",
+        "legs": legs,
+        "order_id": order.id,
+        "event_at": event_at or at,
+        "at": at,
+    }
+    if held_for is None:
+        ledger.post(**asked)
+    else:
+        order_holds.capture_all(reference=held_for, **asked)
     event = {
         "order_id": order.id,
         "merchant_id": order.merchant_id,

@@ -1,15 +1,47 @@
-"""Takes merchants on, and stops and lifts them: a suspended one neither earns nor gives back."""
+"""Takes merchants on, and stops and lifts them: a suspended one neither earns nor gives back.
+
+A firm is taken on when two accountants stand behind it (payments.proposals).
+"""
 
 import uuid
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import QuerySet
+from stdnum.cn import uscc
 
+from identity import registration, subtree
 from identity.history import change_state
 from identity.models import Organisation
 from payments import ledger, states
-from payments.models import Bank, Merchant
-from vpass.common.errors import DomainError, NotFound
+from payments.models import Bank, Merchant, MerchantApplication
+from vpass.common.callers import Caller
+from vpass.common.errors import Conflict, DomainError, NotFound
+
+PURPOSE, SCENE = "payment", "pay"  # what a merchant's tills use codes for
+
+
+class CreditCodeInvalid(DomainError):
+    """This is not a unified social credit code: a character or the check character is wrong."""
+
+    code = "merchant.credit_code_invalid"
+    status = 422
+    title_zh = "统一社会信用代码无效"
+
+
+class BankUnknown(DomainError):
+    """No partner bank has this code."""
+
+    code = "merchant.bank_unknown"
+    status = 422
+    title_zh = "没有该代码的合作银行"
+
+
+class MerchantKnown(Conflict):
+    """A merchant with this credit code has been taken on already."""
+
+    code = "merchant.known"
+    title_zh = "该统一社会信用代码的商户已入驻"
 
 
 class MerchantSuspended(DomainError):
@@ -31,6 +63,79 @@ def open_merchant(*, organisation: Organisation, bank: Bank, payout_account: str
         )
         merchant_account(merchant)
     return merchant
+
+
+def application(
+    *,
+    credit_code: str,
+    name_zh: str,
+    name_en: str,
+    bank_code: str,
+    payout_account: str,
+    refund_alone_fen: int | None,
+) -> MerchantApplication:
+    """A firm that asks to be taken on, checked and not yet written.
+
+    Raises CreditCodeInvalid, MerchantKnown, BankUnknown.
+    """
+    if not uscc.is_valid(credit_code) or uscc.compact(credit_code) != credit_code:
+        raise CreditCodeInvalid
+    refuse_known(credit_code)
+    bank = Bank.objects.filter(code=bank_code).first()
+    if bank is None:
+        raise BankUnknown
+    return MerchantApplication(
+        name_zh=name_zh,
+        name_en=name_en,
+        bank=bank,
+        payout_account=payout_account,
+        refund_alone_fen=refund_alone_fen,
+    )
+
+
+def refuse_known(credit_code: str) -> None:
+    """Raises MerchantKnown when a merchant has this credit code."""
+    if Merchant.objects.filter(credit_code=credit_code).exists():
+        raise MerchantKnown
+
+
+def take_on(
+    asked: MerchantApplication, *, credit_code: str, caller: Caller, at: datetime
+) -> Merchant:
+    """Make a firm a merchant below the city, whose tills may take payments, in the caller's
+    transaction; administrators register its tills.
+
+    Raises MerchantKnown, registration.NameTaken.
+    """
+    subtree.lock_tree()
+    refuse_known(credit_code)
+    city = Organisation.objects.filter(kind="city", parent=None).order_by("id").first()
+    if city is None:
+        raise NotFound
+    detail = {
+        "kind": Organisation.Kind.MERCHANT,
+        "name_zh": asked.name_zh,
+        "name_en": asked.name_en,
+        "scenes": [SCENE],
+        "attributes": [],
+    }
+    made = registration.register_organisation(city, detail, caller=caller, at=at)
+    organisation = Organisation.objects.get(id=made.id)
+    right = {"purpose_zh": "付款", "purpose_en": "Payment", "attributes": [], "may_ask": []}
+    registration.set_entitlement(
+        organisation, {"scene": SCENE, "purpose": PURPOSE, **right}, caller=caller, at=at
+    )
+    merchant = open_merchant(
+        organisation=organisation, bank=asked.bank, payout_account=asked.payout_account
+    )
+    merchant.credit_code, merchant.refund_alone_fen = credit_code, asked.refund_alone_fen
+    merchant.save(update_fields=["credit_code", "refund_alone_fen"])
+    return merchant
+
+
+def merchants() -> QuerySet[Merchant]:
+    """All merchants with their organisations, to be ordered by id."""
+    return Merchant.objects.select_related("organisation", "bank")
 
 
 def merchant_account(merchant: Merchant) -> int:

@@ -101,6 +101,7 @@ class Asked:
     amount_fen: int
     title: str
     merchant_reference: str
+    cashier: str | None
 
 
 def show(order: Order) -> Shown:
@@ -126,6 +127,7 @@ def pay_by_code(
     amount_fen: int,
     title: str,
     merchant_reference: str,
+    cashier: str | None = None,
     idempotency_key: IdempotencyKey,
     at: datetime,
 ) -> Shown:
@@ -134,15 +136,19 @@ def pay_by_code(
     `amount_fen` is 1 to MAX_PAYMENT_FEN; above what the code alone may pay, once or today, or when
     a rule of risk asks for it, the payment waits for the payer's word, CONFIRM_WITHIN, else it is
     captured at once, or capturing while a bank debits the payer's card. `merchant_reference` is the
-    merchant's own, once for ever. A genuine code is used up whatever comes of it; a refusal for
-    want of money, a card that cannot pay, a suspended party or risk leaves a failed order (the
-    member `payment_id`; with OrderReferenceTaken it is the other payment's). The same request gets
-    the same answer again. Raises a codes.ScanRefused, one of pay_codes.REFUSALS, InsufficientFunds,
-    CardNotUsable, MerchantSuspended, risk.RiskRefused, OrderReferenceTaken, NotAllowed for a caller
-    that is no merchant, and what `once` raises.
+    merchant's own, once for ever, `cashier` the number of who stands there. A genuine code is used
+    up whatever comes of it; a refusal for want of money, a card that cannot pay, a suspended party
+    or risk leaves a failed order (the member `payment_id`; with OrderReferenceTaken it is the other
+    payment's). The same request gets the same answer again. Raises a codes.ScanRefused, one of
+    pay_codes.REFUSALS, InsufficientFunds, CardNotUsable, MerchantSuspended, risk.RiskRefused,
+    OrderReferenceTaken, NotAllowed for a caller that is no merchant, and what `once` raises.
     """
     asked = Asked(
-        code=code, amount_fen=amount_fen, title=title, merchant_reference=merchant_reference
+        code=code,
+        amount_fen=amount_fen,
+        title=title,
+        merchant_reference=merchant_reference,
+        cashier=cashier,
     )
     try:
         try:
@@ -238,6 +244,15 @@ def answered(answer: dict[str, Any]) -> Shown:
     return shown
 
 
+def refusal_of(parties: Parties) -> str | None:
+    """The problem code by which these parties cannot pay and be paid, if any."""
+    if parties.merchant_state != "active":
+        return MerchantSuspended.code
+    if parties.payer_state == "pay_suspended":
+        return codes.PaySuspended.code
+    return None if parties.payer_state == "active" else codes.HolderSuspended.code
+
+
 def _pay_once(
     asked: Asked,
     *,
@@ -267,7 +282,7 @@ def _pay(asked: Asked, *, caller: Caller, refusal: str | None, at: datetime) -> 
     parties, facts = found
     order = _new_order(asked, caller=caller, shown=shown, parties=parties, at=at)
     verdict = risk.judge(facts, amount_fen=order.amount_fen, bound_at=shown.bound_at, at=at)
-    refusal = refusal or _refusal(parties) or (risk.RiskRefused.code if verdict.freezes else None)
+    refusal = refusal or refusal_of(parties) or (risk.RiskRefused.code if verdict.freezes else None)
     limit = grades.limit_of(facts, means=PaymentLimit.Means.CODE, device=shown.device)
     spend = grades.spend_within(facts, limit, amount_fen=order.amount_fen, at=at)
     plan = _decide(
@@ -375,12 +390,5 @@ def _new_order(
         merchant_reference=asked.merchant_reference,
         created_at=at,
         way=shown.way,
+        cashier=asked.cashier,
     )
-
-
-def _refusal(parties: Parties) -> str | None:
-    if parties.merchant_state != "active":
-        return MerchantSuspended.code
-    if parties.payer_state == "pay_suspended":
-        return codes.PaySuspended.code
-    return None if parties.payer_state == "active" else codes.HolderSuspended.code

@@ -28,6 +28,7 @@ from payments.models import (
     RiskCase,
     Spending,
     TopUpNumber,
+    Visit,
 )
 
 BALANCE, CHARGE = "payments.balance", "payments.charge_due"
@@ -88,6 +89,10 @@ def export(*, resident_id: uuid.UUID) -> dict[str, Section]:
         "charges": Section(
             Charge.objects.filter(payer_id=resident_id),
             fields_of("id", "merchant_id", "title", "amount_fen", "state", "created_at"),
+        ),
+        "visits": Section(
+            Visit.objects.filter(payer_id=resident_id),
+            fields_of("id", "merchant_id", "held_fen", "state", "entered_at", "left_at"),
         ),
         "bank_accounts": Section(
             FundingSource.objects.filter(**mine), fields_of("id", "bank_id", "last4", "created_at")

@@ -9,8 +9,8 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
-from payments import openings, states
-from payments.models import Proposal
+from payments import merchants, openings, states
+from payments.models import MerchantApplication, Proposal
 from payments.settlement import payouts, windows
 from vpass.common import audit, ids, outbox
 from vpass.common.callers import Caller, required
@@ -58,7 +58,7 @@ def propose(
     idempotency_key: IdempotencyKey,
     at: datetime,
 ) -> Decided:
-    """Propose one of `Proposal.Action`; `subject` is the window's number in digits.
+    """Propose something about a window; `subject` is its number in digits.
 
     To open a wallet it is the account's reference in the older system, and `amount_fen` what stood
     there. It waits 24 hours for another person. Raises NotFound for an unknown window or reference,
@@ -67,21 +67,33 @@ def propose(
     """
     with once(idempotency_key, at=at) as claim:
         if claim.answer is None:
-            said = _ACTIONS[action].say(subject, amount_fen)
+            said = _SAY[action](subject, amount_fen)
             _end_old(action=action, subject=said["subject"], at=at)
-            proposal = Proposal(
-                id=ids.uuid7(at),
-                action=action,
-                **said,
-                proposed_by_id=required(caller.staff_id),
-                proposed_at=at,
-            )
-            try:
-                with transaction.atomic():
-                    proposal.save(force_insert=True)
-            except IntegrityError as error:
-                raise ProposalWaiting from error
-            _audit(proposal, "proposal.proposed", caller=caller, at=at)
+            proposal = _write(action, caller=caller, at=at, **said)
+            claim.answer = {"id": str(proposal.id), "state": proposal.state}
+        return Decided(**claim.answer)
+
+
+def propose_merchant(
+    *,
+    caller: Caller,
+    credit_code: str,
+    idempotency_key: IdempotencyKey,
+    at: datetime,
+    **asked: Any,
+) -> Decided:
+    """Propose to take a firm on as a merchant; the rest is as merchants.application takes it.
+
+    Raises ProposalWaiting, and what merchants.application raises.
+    """
+    with once(idempotency_key, at=at) as claim:
+        if claim.answer is None:
+            action = Proposal.Action.OPEN_MERCHANT
+            _end_old(action=action, subject=credit_code, at=at)
+            application = merchants.application(credit_code=credit_code, **asked)
+            proposal = _write(action, subject=credit_code, caller=caller, at=at)
+            application.proposal = proposal
+            application.save(force_insert=True)
             claim.answer = {"id": str(proposal.id), "state": proposal.state}
         return Decided(**claim.answer)
 
@@ -99,7 +111,7 @@ def approve(
             if not _may_approve(proposal, caller):
                 raise SelfApproval
             _decide(proposal, "approved", caller=caller, at=at)
-            _ACTIONS[proposal.action].do(proposal, caller.scope, at)
+            _DO[proposal.action](proposal, caller, at)
             claim.answer = {"id": str(proposal.id), "state": proposal.state}
         return Decided(**claim.answer)
 
@@ -138,8 +150,13 @@ def _say_close(subject: str, _amount_fen: int | None) -> dict[str, Any]:
     return {"subject": subject}
 
 
-def _close_window(proposal: Proposal, actor: str, at: datetime) -> None:
-    windows.close(window_id=_window_id(proposal.subject), actor=actor, at=at)
+def _close_window(proposal: Proposal, caller: Caller, at: datetime) -> None:
+    windows.close(window_id=_window_id(proposal.subject), actor=caller.scope, at=at)
+
+
+def _open_merchant(proposal: Proposal, caller: Caller, at: datetime) -> None:
+    asked = MerchantApplication.objects.select_related("bank").get(proposal=proposal)
+    merchants.take_on(asked, credit_code=proposal.subject, caller=caller, at=at)
 
 
 def _say_settlement(subject: str, _amount_fen: int | None) -> dict[str, Any]:
@@ -147,9 +164,9 @@ def _say_settlement(subject: str, _amount_fen: int | None) -> dict[str, Any]:
     return {"subject": subject}
 
 
-def _approve_settlement(proposal: Proposal, actor: str, at: datetime) -> None:
+def _approve_settlement(proposal: Proposal, caller: Caller, at: datetime) -> None:
     window_id = _window_id(proposal.subject)
-    windows.move(windows.lock(window_id), "approved", actor=actor, at=at)
+    windows.move(windows.lock(window_id), "approved", actor=caller.scope, at=at)
     outbox.publish(payouts.APPROVED, {"window": window_id}, at=at)
 
 
@@ -161,7 +178,7 @@ def _say_opening(subject: str, amount_fen: int | None) -> dict[str, Any]:
     return {"subject": str(takeover_id), "takeover_id": takeover_id, "amount_fen": amount_fen}
 
 
-def _open_wallet(proposal: Proposal, _actor: str, at: datetime) -> None:
+def _open_wallet(proposal: Proposal, _caller: Caller, at: datetime) -> None:
     if proposal.takeover is None or proposal.amount_fen is None:
         raise TypeError("an opening names its takeover and its amount")
     openings.book(
@@ -172,19 +189,37 @@ def _open_wallet(proposal: Proposal, _actor: str, at: datetime) -> None:
     )
 
 
-@dataclass(frozen=True)
-class _Action:
-    """What is written of a proposal, if it can be done, and what is done when it is approved."""
-
-    say: Callable[[str, int | None], dict[str, Any]]
-    do: Callable[[Proposal, str, datetime], None]
-
-
-_ACTIONS: dict[str, _Action] = {
-    Proposal.Action.CLOSE_WINDOW: _Action(_say_close, _close_window),
-    Proposal.Action.APPROVE_SETTLEMENT: _Action(_say_settlement, _approve_settlement),
-    Proposal.Action.OPEN_WALLET: _Action(_say_opening, _open_wallet),
+# What is written of a proposal that `propose` takes, if it can be done.
+_SAY: dict[str, Callable[[str, int | None], dict[str, Any]]] = {
+    Proposal.Action.CLOSE_WINDOW: _say_close,
+    Proposal.Action.APPROVE_SETTLEMENT: _say_settlement,
+    Proposal.Action.OPEN_WALLET: _say_opening,
 }
+PROPOSED_BY_SUBJECT = tuple(str(each) for each in _SAY)
+# What is done when it is approved.
+_DO: dict[str, Callable[[Proposal, Caller, datetime], None]] = {
+    Proposal.Action.CLOSE_WINDOW: _close_window,
+    Proposal.Action.APPROVE_SETTLEMENT: _approve_settlement,
+    Proposal.Action.OPEN_WALLET: _open_wallet,
+    Proposal.Action.OPEN_MERCHANT: _open_merchant,
+}
+
+
+def _write(action: str, *, caller: Caller, at: datetime, **said: Any) -> Proposal:
+    proposal = Proposal(
+        id=ids.uuid7(at),
+        action=action,
+        proposed_by_id=required(caller.staff_id),
+        proposed_at=at,
+        **said,
+    )
+    try:
+        with transaction.atomic():
+            proposal.save(force_insert=True)
+    except IntegrityError as error:
+        raise ProposalWaiting from error
+    _audit(proposal, "proposal.proposed", caller=caller, at=at)
+    return proposal
 
 
 def _window_id(subject: str) -> int:

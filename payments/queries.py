@@ -51,7 +51,8 @@ _LOCK_ORDER = f"""
 SELECT o.*, m.state AS merchant_state, {PAYER_STATE} AS payer_state,
     m.organisation_id AS organisation_id, ma.id AS merchant_account, ra.id AS payer_account,
     s.card_id AS card_id, COALESCE(s.kinds, '{{}}') AS kinds, {AVAILABLE} AS available_fen,
-    (SELECT d.amount_fen FROM payments_debit d WHERE d.order_id = o.id) AS by_card_fen
+    (SELECT d.amount_fen FROM payments_debit d WHERE d.order_id = o.id) AS by_card_fen,
+    m.refund_alone_fen AS refund_alone_fen
 FROM payments_order o
     JOIN payments_merchant m ON m.id = o.merchant_id
     JOIN identity_resident r ON r.id = o.payer_id
@@ -170,13 +171,15 @@ class Parties:
 class LockedOrder:
     """An order that nobody else changes before we commit, and its parties.
 
-    `by_card_fen` is what a bank was asked to pay of it, None without one.
+    `by_card_fen` is what a bank was asked to pay of it, None without one; `refund_alone_fen` how
+    much of it one till may give back alone, None for all.
     """
 
     order: Order
     organisation_id: uuid.UUID
     parties: Parties
     by_card_fen: int | None
+    refund_alone_fen: int | None
 
 
 def lock_parties(*, organisation_id: uuid.UUID, payer_id: uuid.UUID) -> Parties | None:
@@ -231,7 +234,13 @@ def lock_order(order_id: uuid.UUID) -> LockedOrder | None:
         kinds=row["kinds"],
         available_fen=row["available_fen"],
     )
-    return LockedOrder(found[0], row["organisation_id"], parties, row["by_card_fen"])
+    return LockedOrder(
+        order=found[0],
+        organisation_id=row["organisation_id"],
+        parties=parties,
+        by_card_fen=row["by_card_fen"],
+        refund_alone_fen=row["refund_alone_fen"],
+    )
 
 
 def lock_charges(payer_id: uuid.UUID) -> None:
@@ -271,6 +280,7 @@ def postings_of(account: int | None, *, business_date: date | None = None) -> Qu
         .annotate(
             title=Subquery(orders.values("title")[:1]),
             merchant_reference=Subquery(orders.values("merchant_reference")[:1]),
+            cashier=Subquery(orders.values("cashier")[:1]),
             merchant_zh=Subquery(orders.values("merchant__organisation__name_zh")[:1]),
             merchant_en=Subquery(orders.values("merchant__organisation__name_en")[:1]),
         )

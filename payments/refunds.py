@@ -37,6 +37,13 @@ class RefundReferenceReused(Conflict):
     title_zh = "该退款单号已用于另一金额的退款"
 
 
+class RefundNeedsTwo(Conflict):
+    """So much of a payment is given back by two: one till asks for it and another approves."""
+
+    code = "refund.needs_two"
+    title_zh = "该笔退款须由另一终端复核"
+
+
 class MerchantShort(Conflict):
     """The merchant's account does not cover the refund."""
 
@@ -69,8 +76,9 @@ def refund_order(
     """Give back `amount_fen` of a payment of the caller's merchant, whose own name for it is
     `reference`: the same reference and amount again is the same refund, under any key.
 
-    Raises NotFound, RefundTooMuch (with `refundable_fen`), RefundReferenceReused, MerchantShort,
-    MerchantSuspended, and what `once` raises. After any of these nothing has changed.
+    Raises NotFound, RefundTooMuch (with `refundable_fen`), RefundReferenceReused, RefundNeedsTwo
+    (with `alone_fen`, what one till may still give back), MerchantShort, MerchantSuspended, and
+    what `once` raises. After any of these nothing has changed.
     """
     try:
         with once(idempotency_key, at=at) as claim:
@@ -80,7 +88,7 @@ def refund_order(
                 shown = (
                     _known(locked.order, refund, amount_fen=amount_fen)
                     if refund is not None
-                    else _refund(
+                    else _refund_alone(
                         locked,
                         amount_fen=amount_fen,
                         reference=reference,
@@ -100,21 +108,36 @@ def _known(order: Order, refund: Refund, *, amount_fen: int) -> RefundShown:
     return _show(order, refund.id, reference=refund.reference, amount_fen=amount_fen)
 
 
-def _refund(
-    locked: LockedOrder,
-    *,
-    amount_fen: int,
-    reference: str,
-    actor: str,
-    at: datetime,
+def _refund_alone(
+    locked: LockedOrder, *, amount_fen: int, reference: str, actor: str, at: datetime
 ) -> RefundShown:
-    order, parties = locked.order, locked.parties
-    if parties.merchant_state != "active":
+    check(locked, amount_fen=amount_fen)
+    if locked.refund_alone_fen is not None:
+        alone_fen = max(0, locked.refund_alone_fen - locked.order.refunded_fen)
+        if amount_fen > alone_fen:
+            raise RefundNeedsTwo(alone_fen=alone_fen)
+    return give_back(locked, amount_fen=amount_fen, reference=reference, actor=actor, at=at)
+
+
+def check(locked: LockedOrder, *, amount_fen: int) -> None:
+    """Raises MerchantSuspended and RefundTooMuch where so much cannot be given back."""
+    if locked.parties.merchant_state != "active":
         raise MerchantSuspended
-    to_card_fen = min(amount_fen, max(0, (locked.by_card_fen or 0) - order.refunded_fen))
-    refundable_fen = order.captured_fen - order.refunded_fen
+    refundable_fen = locked.order.captured_fen - locked.order.refunded_fen
     if amount_fen > refundable_fen:
         raise RefundTooMuch(refundable_fen=refundable_fen)
+
+
+def give_back(
+    locked: LockedOrder, *, amount_fen: int, reference: str, actor: str, at: datetime
+) -> RefundShown:
+    """Give so much of a locked order back, whoever had to agree, in the caller's transaction.
+
+    Raises RefundTooMuch, MerchantSuspended, and InsufficientFunds when the merchant is short.
+    """
+    check(locked, amount_fen=amount_fen)
+    order, parties = locked.order, locked.parties
+    to_card_fen = min(amount_fen, max(0, (locked.by_card_fen or 0) - order.refunded_fen))
     refund_id = history.write_refund(
         order, amount_fen=amount_fen, reference=reference, actor=actor, at=at
     )

@@ -110,11 +110,36 @@ HOLD = EdgeTable(
     final={"captured", "voided", "expired"},
 )
 
+# Who has been let into an unmanned shop.
+VISIT = EdgeTable(
+    name="visit",
+    initial="inside",
+    edges={
+        "inside": {"paid": "leave_with_goods", "left": "leave_with_nothing", "expired": "expire"},
+        "paid": {},
+        "left": {},
+        "expired": {},
+    },
+    final={"paid", "left", "expired"},
+)
+
 PROPOSAL = EdgeTable(
     name="proposal",
     initial="proposed",
     edges={
         "proposed": {"approved": "approve", "rejected": "reject", "expired": "expire"},
+        "approved": {},
+        "rejected": {},
+        "expired": {},
+    },
+    final={"approved", "rejected", "expired"},
+)
+
+REFUND_REQUEST = EdgeTable(
+    name="refund_request",
+    initial="asked",
+    edges={
+        "asked": {"approved": "approve", "rejected": "reject", "expired": "expire"},
         "approved": {},
         "rejected": {},
         "expired": {},

@@ -15,7 +15,9 @@ from payments import (
     payouts,
     proof,
     proposals,
+    refund_requests,
     seals,
+    visits,
 )
 from payments.settlement import payouts as settlement
 from payments.settlement import windows
@@ -46,14 +48,22 @@ def settle_windows() -> None:
 
 @shared_task
 def expire_proposals() -> None:
-    """End the proposals that nobody decided in time."""
-    proposals.expire_old(at=clock.now())
+    """End the proposals, and the refunds asked for, that nobody decided in time."""
+    at = clock.now()
+    proposals.expire_old(at=at)
+    refund_requests.expire_old(at=at)
 
 
 @shared_task
 def expire_due_orders() -> None:
     """End the payments that nobody confirmed in time."""
     orders.expire_due_orders(at=clock.now())
+
+
+@shared_task
+def expire_visits() -> None:
+    """End the stays in unmanned shops whose time is over, and free what was held."""
+    visits.expire_due(at=clock.now())
 
 
 @shared_task

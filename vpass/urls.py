@@ -40,9 +40,12 @@ from payments.api import (
     finance,
     merchant,
     merchant_qr,
+    onboarding,
     paying,
     receipts,
+    refund_requests,
     risk,
+    shops,
     ways,
     withdrawals,
 )
@@ -73,7 +76,10 @@ _ISSUER = "api/issuer/v1/"
 _REGISTER = "api/register/v1/"
 _PLATFORM = "api/platform/v1/"
 _OPERATIONS = "api/operations/v1/"
-_ADMINISTRATION = "api/administration/v1/"
+_ADMIN = "api/administration/v1/"
+_ROW = "<uuid:row_id>"
+_PAID = f"{_MERCHANT}payments/<uuid:payment_id>"
+_ASKED = f"{_MERCHANT}refund-requests/<uuid:request_id>"
 
 urlpatterns = [
     # Pages
@@ -138,8 +144,7 @@ urlpatterns = [
     path(f"{_RESIDENT}consents/<uuid:consent_id>/approval", my_sharing.ConsentApprovals.as_view()),
     path(f"{_RESIDENT}consents/<uuid:consent_id>/refusal", my_sharing.ConsentRefusals.as_view()),
     path(
-        f"{_RESIDENT}consents/<uuid:consent_id>/withdrawal",
-        my_sharing.ConsentWithdrawals.as_view(),
+        f"{_RESIDENT}consents/<uuid:consent_id>/withdrawal", my_sharing.ConsentWithdrawals.as_view()
     ),
     path(f"{_RESIDENT}login-looks", my_logins.LoginLooks.as_view()),
     path(f"{_RESIDENT}logins", my_logins.MyLogins.as_view()),
@@ -192,6 +197,7 @@ urlpatterns = [
     path(f"{_RESIDENT}top-ups/<uuid:top_up_id>", bank_cards.OneTopUp.as_view()),
     path(f"{_RESIDENT}payment-source", bank_cards.PaymentSources.as_view()),
     path(f"{_RESIDENT}pay-codes", paying.PayCodes.as_view()),
+    path(f"{_RESIDENT}visits", shops.ResidentVisits.as_view()),
     path(f"{_RESIDENT}scanned-payments", paying.ScannedPayments.as_view()),
     path(f"{_RESIDENT}payer-handles", paying.PayerHandles.as_view()),
     path(f"{_RESIDENT}payer-handles/<uuid:merchant_id>", paying.OnePayerHandle.as_view()),
@@ -286,6 +292,13 @@ urlpatterns = [
     path(f"{_MERCHANT}qr-codes/<uuid:qr_id>", merchant_qr.OneMerchantQr.as_view()),
     path(f"{_MERCHANT}qr-codes/<uuid:qr_id>/withdrawal", merchant_qr.QrWithdrawals.as_view()),
     path(f"{_MERCHANT}app-orders", merchant_qr.AppOrders.as_view()),
+    path(f"{_PAID}/refund-requests", refund_requests.RefundRequests.as_view()),
+    path(f"{_MERCHANT}refund-requests", refund_requests.AskedRefunds.as_view()),
+    path(f"{_ASKED}/approval", refund_requests.RefundApprovals.as_view()),
+    path(f"{_ASKED}/rejection", refund_requests.RefundRejections.as_view()),
+    path(f"{_MERCHANT}visits", shops.Visits.as_view()),
+    path(f"{_MERCHANT}visits/<uuid:visit_id>", shops.OneVisit.as_view()),
+    path(f"{_MERCHANT}visits/<uuid:visit_id>/leaving", shops.Leavings.as_view()),
     path(f"{_MERCHANT}statement", merchant.MerchantStatement.as_view()),
     path(f"{_MERCHANT}bill-batches", biller.BillBatches.as_view()),
     path(f"{_MERCHANT}bills", biller.IssuedBills.as_view()),
@@ -310,6 +323,8 @@ urlpatterns = [
     path(f"{_FINANCE}risk-cases/<uuid:case_id>/decision", risk.RiskDecisions.as_view()),
     path(f"{_FINANCE}risk-rules", risk.RiskRules.as_view()),
     path(f"{_FINANCE}payment-limits", risk.PaymentLimits.as_view()),
+    path(f"{_FINANCE}merchants", onboarding.Merchants.as_view()),
+    path(f"{_FINANCE}merchant-applications", onboarding.MerchantApplications.as_view()),
     path(f"{_FINANCE}proposals", finance.Proposals.as_view()),
     path(f"{_FINANCE}proposals/<uuid:proposal_id>/approval", finance.ProposalApprovals.as_view()),
     path(f"{_FINANCE}proposals/<uuid:proposal_id>/rejection", finance.ProposalRejections.as_view()),
@@ -321,45 +336,27 @@ urlpatterns = [
         f"{_OPERATIONS}dead-letters/<int:delivery_id>/redelivery", operations.Redeliveries.as_view()
     ),
     # Administrators
-    path(f"{_ADMINISTRATION}organisations", administration.Organisations.as_view()),
+    path(f"{_ADMIN}organisations", administration.Organisations.as_view()),
+    path(f"{_ADMIN}organisations/{_ROW}/suspension", administration.Suspensions.as_view()),
+    path(f"{_ADMIN}desks", administration.DeskRegistry.as_view()),
+    path(f"{_ADMIN}desks/{_ROW}/suspension", administration.DeskSuspensions.as_view()),
+    path(f"{_ADMIN}terminals", administration.TerminalRegistry.as_view()),
+    path(f"{_ADMIN}terminals/{_ROW}/suspension", administration.TerminalSuspensions.as_view()),
+    path(f"{_ADMIN}terminals/{_ROW}/key-revocation", administration.KeyRevocations.as_view()),
+    path(f"{_ADMIN}staff", administration.StaffRegistry.as_view()),
+    path(f"{_ADMIN}staff/{_ROW}/suspension", administration.StaffLockouts.as_view()),
+    path(f"{_ADMIN}staff/{_ROW}/role-removal", administration.RoleRemovals.as_view()),
+    path(f"{_ADMIN}relying-parties", administration.PartyRegistry.as_view()),
+    path(f"{_ADMIN}relying-parties/{_ROW}/suspension", administration.PartySuspensions.as_view()),
+    path(f"{_ADMIN}entitlements", administration.Entitlements.as_view()),
+    path(f"{_ADMIN}invitations", administration.Invitations.as_view()),
+    path(f"{_ADMIN}proposals", registrations.Registrations.as_view()),
     path(
-        f"{_ADMINISTRATION}organisations/<uuid:row_id>/suspension",
-        administration.Suspensions.as_view(),
-    ),
-    path(f"{_ADMINISTRATION}desks", administration.DeskRegistry.as_view()),
-    path(
-        f"{_ADMINISTRATION}desks/<uuid:row_id>/suspension", administration.DeskSuspensions.as_view()
-    ),
-    path(f"{_ADMINISTRATION}terminals", administration.TerminalRegistry.as_view()),
-    path(
-        f"{_ADMINISTRATION}terminals/<uuid:row_id>/suspension",
-        administration.TerminalSuspensions.as_view(),
-    ),
-    path(
-        f"{_ADMINISTRATION}terminals/<uuid:row_id>/key-revocation",
-        administration.KeyRevocations.as_view(),
-    ),
-    path(f"{_ADMINISTRATION}staff", administration.StaffRegistry.as_view()),
-    path(
-        f"{_ADMINISTRATION}staff/<uuid:row_id>/suspension", administration.StaffLockouts.as_view()
-    ),
-    path(
-        f"{_ADMINISTRATION}staff/<uuid:row_id>/role-removal", administration.RoleRemovals.as_view()
-    ),
-    path(f"{_ADMINISTRATION}relying-parties", administration.PartyRegistry.as_view()),
-    path(
-        f"{_ADMINISTRATION}relying-parties/<uuid:row_id>/suspension",
-        administration.PartySuspensions.as_view(),
-    ),
-    path(f"{_ADMINISTRATION}entitlements", administration.Entitlements.as_view()),
-    path(f"{_ADMINISTRATION}invitations", administration.Invitations.as_view()),
-    path(f"{_ADMINISTRATION}proposals", registrations.Registrations.as_view()),
-    path(
-        f"{_ADMINISTRATION}proposals/<uuid:proposal_id>/approval",
+        f"{_ADMIN}proposals/<uuid:proposal_id>/approval",
         registrations.RegistrationApprovals.as_view(),
     ),
     path(
-        f"{_ADMINISTRATION}proposals/<uuid:proposal_id>/rejection",
+        f"{_ADMIN}proposals/<uuid:proposal_id>/rejection",
         registrations.RegistrationRejections.as_view(),
     ),
     # Staff on their way in, and machines' keys

@@ -74,6 +74,7 @@ PAYMENT = [
             "amount_fen": 3580,
             "title": "惠民超市 1号收银台",
             "merchant_reference": "T1-20261121-0042",
+            "cashier": "0017",
         }
     ),
     _answered(_PAID, 201),
@@ -106,6 +107,7 @@ MERCHANT_STATEMENT = [
                     "kind": "payment",
                     "payment_id": _ID,
                     "merchant_reference": "T1-20261121-0042",
+                    "cashier": "0017",
                     "amount_fen": 3580,
                 }
             ],

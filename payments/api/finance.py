@@ -7,7 +7,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from payments import ledger, openings, proposals
+from identity.registration import NameTaken
+from payments import ledger, merchants, openings, proposals
 from payments.api import bank_examples as examples
 from payments.models import Proposal, SettlementLine, Window
 from payments.queries import AccountLine
@@ -68,7 +69,7 @@ class LinePosting(StrictSerializer):
 
 
 class ProposalRequest(StrictSerializer):
-    action = serializers.ChoiceField(choices=Proposal.Action.choices)
+    action = serializers.ChoiceField(choices=proposals.PROPOSED_BY_SUBJECT)
     subject = serializers.CharField(
         max_length=64,
         help_text="The number of the window; to open a wallet with what stood in the older Cloud "
@@ -215,6 +216,8 @@ class ProposalApprovals(FinanceEndpoint):
             NotFound,
             proposals.SelfApproval,
             proposals.ProposalOver,
+            merchants.MerchantKnown,
+            NameTaken,
             windows.WindowNotOpen,
             IllegalTransition,
             ledger.WindowBusy,

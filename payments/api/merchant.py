@@ -68,6 +68,12 @@ class PaymentRequest(StrictSerializer):
     merchant_reference = serializers.RegexField(
         _REFERENCE, max_length=64, help_text="The merchant's own number, once for ever."
     )
+    cashier = serializers.RegexField(
+        r"^[0-9A-Za-z]{1,16}\Z",
+        max_length=16,
+        required=False,
+        help_text="The number of who stands at the till; the daily statement shows it.",
+    )
 
 
 class PaymentShown(StrictSerializer):
@@ -127,6 +133,7 @@ class MerchantLine(StrictSerializer):
     kind = serializers.CharField(help_text="payment, refund, payout …")
     payment_id = serializers.UUIDField(allow_null=True)
     merchant_reference = serializers.CharField(allow_null=True)
+    cashier = serializers.CharField(allow_null=True, help_text="Who took the payment.")
     amount_fen = serializers.IntegerField(help_text="Above 0 what came in, below what went out.")
 
 
@@ -242,6 +249,7 @@ class Refunds(Endpoint):
             NotFound,
             refunds.RefundTooMuch,
             refunds.RefundReferenceReused,
+            refunds.RefundNeedsTwo,
             refunds.MerchantShort,
             merchants.MerchantSuspended,
         ],
@@ -300,5 +308,6 @@ def _line(line: AccountLine) -> dict[str, Any]:
         "kind": line.transaction.kind,
         "payment_id": line.transaction.order_id,
         "merchant_reference": shown.merchant_reference,
+        "cashier": shown.cashier,
         "amount_fen": shown.signed_fen,
     }

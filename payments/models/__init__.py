@@ -36,7 +36,7 @@ from payments.models.ledger import (
     Posting,
     Transaction,
 )
-from payments.models.orders import Merchant, Order, OrderChange, Refund
+from payments.models.orders import Merchant, Order, OrderChange, Refund, RefundRequest
 from payments.models.paying import (
     MerchantQr,
     PayCode,
@@ -48,7 +48,14 @@ from payments.models.paying import (
     RiskRule,
     Spending,
 )
-from payments.models.settlement import Proposal, SettlementLine, Window, WindowChange
+from payments.models.settlement import (
+    MerchantApplication,
+    Proposal,
+    SettlementLine,
+    Window,
+    WindowChange,
+)
+from payments.models.shops import ShopDoor, Visit, VisitChange
 
 __all__ = [
     "Account",
@@ -77,6 +84,7 @@ __all__ = [
     "Hold",
     "LedgerSeal",
     "Merchant",
+    "MerchantApplication",
     "MerchantQr",
     "Order",
     "OrderChange",
@@ -91,12 +99,16 @@ __all__ = [
     "Posting",
     "Proposal",
     "Refund",
+    "RefundRequest",
     "RiskCase",
     "RiskRule",
     "SettlementLine",
+    "ShopDoor",
     "Spending",
     "TopUpNumber",
     "Transaction",
+    "Visit",
+    "VisitChange",
     "Window",
     "WindowChange",
 ]

@@ -11,16 +11,28 @@ from vpass.common.sealed_fields import SealedText
 
 
 class Merchant(models.Model):
-    """A shop or biller; payouts go to `payout_account`, a token of its bank's."""
+    """A shop or biller; payouts go to `payout_account`, a token of its bank's.
+
+    One till alone gives back up to `refund_alone_fen` of a payment, two give back the rest; null
+    means that one may give back all of it.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organisation = models.OneToOneField(Organisation, models.PROTECT)
     bank = models.ForeignKey("payments.Bank", models.PROTECT)
     payout_account = SealedText()
     state = models.TextField(default=states.MERCHANT.initial)
+    refund_alone_fen = models.BigIntegerField(null=True)
+    credit_code = models.TextField(null=True, unique=True)  # 统一社会信用代码
 
     class Meta:
-        constraints = [states.MERCHANT.sql_check("state", "merchant_state")]
+        constraints = [
+            states.MERCHANT.sql_check("state", "merchant_state"),
+            models.CheckConstraint(
+                condition=Q(refund_alone_fen__isnull=True) | Q(refund_alone_fen__gte=0),
+                name="merchant_refund_alone",
+            ),
+        ]
 
 
 class Order(models.Model):
@@ -52,6 +64,7 @@ class Order(models.Model):
     way = models.TextField(choices=Way.choices, default=Way.APP, db_default=Way.APP)
     grade = models.TextField(null=True)
     needs_pin = models.BooleanField(default=False, db_default=False)
+    cashier = models.TextField(null=True)  # the number of who stood at the till, as it signed it
 
     class Meta:
         constraints = [
@@ -100,4 +113,37 @@ class Refund(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["order", "reference"], name="refund_once"),
             models.CheckConstraint(condition=Q(amount_fen__gt=0), name="refund_amount"),
+        ]
+
+
+class RefundRequest(models.Model):
+    """A refund that one till has asked for and another decides; done, it has the refund's id."""
+
+    id = models.UUIDField(primary_key=True)
+    order = models.ForeignKey(Order, models.PROTECT, related_name="refund_requests")
+    reference = models.TextField()
+    amount_fen = models.BigIntegerField()
+    state = models.TextField(default=states.REFUND_REQUEST.initial)
+    asked_by = models.ForeignKey(Terminal, models.PROTECT, related_name="+")
+    asked_at = models.DateTimeField()
+    decided_by = models.ForeignKey(Terminal, models.PROTECT, null=True, related_name="+")
+    decided_at = models.DateTimeField(null=True)
+    refund = models.OneToOneField(Refund, models.PROTECT, null=True)
+
+    class Meta:
+        constraints = [
+            states.REFUND_REQUEST.sql_check("state", "refund_request_state"),
+            models.UniqueConstraint(fields=["order", "reference"], name="refund_request_once"),
+            models.CheckConstraint(condition=Q(amount_fen__gt=0), name="refund_request_amount"),
+            models.CheckConstraint(
+                condition=Q(state="approved", refund__isnull=False, decided_by__isnull=False)
+                & ~Q(asked_by=F("decided_by"))
+                | (~Q(state="approved") & Q(refund__isnull=True)),
+                name="refund_request_four_eyes",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["asked_at"], condition=Q(state="asked"), name="refund_request_to_end"
+            ),
         ]

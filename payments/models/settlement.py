@@ -5,6 +5,7 @@ from django.db.models import F, Q
 
 from identity.models import Staff, Takeover
 from payments import states
+from vpass.common.sealed_fields import SealedText
 
 
 class Window(models.Model):
@@ -69,6 +70,7 @@ class Proposal(models.Model):
         CLOSE_WINDOW = "window.close"
         APPROVE_SETTLEMENT = "settlement.approve"
         OPEN_WALLET = "wallet.open"
+        OPEN_MERCHANT = "merchant.open"
 
     id = models.UUIDField(primary_key=True)
     action = models.TextField(choices=Action.choices)
@@ -99,3 +101,17 @@ class Proposal(models.Model):
                 name="proposal_opening",
             ),
         ]
+
+
+class MerchantApplication(models.Model):
+    """The firm that a proposal is about, whose subject is its credit code. Append-only.
+
+    `payout_account` is the token of the account at `bank` to which settlements are to go.
+    """
+
+    proposal = models.OneToOneField(Proposal, models.PROTECT, primary_key=True)
+    name_zh = models.TextField()
+    name_en = models.TextField()
+    bank = models.ForeignKey("payments.Bank", models.PROTECT)
+    payout_account = SealedText()
+    refund_alone_fen = models.BigIntegerField(null=True)

@@ -90,7 +90,14 @@ class Till:
         return self.send("POST", "/till-keys", body)
 
     def pay(
-        self, code: str, *, amount_fen: int, title: str, reference: str, key: str | None = None
+        self,
+        code: str,
+        *,
+        amount_fen: int,
+        title: str,
+        reference: str,
+        cashier: str | None = None,
+        key: str | None = None,
     ) -> Reply:
         """Scans a code for an amount; `key` repeats an earlier request."""
         body = {
@@ -98,7 +105,7 @@ class Till:
             "amount_fen": amount_fen,
             "title": title,
             "merchant_reference": reference,
-        }
+        } | ({} if cashier is None else {"cashier": cashier})
         return self.send("POST", "/payments", body, key=key or new_key())
 
     def payment(self, payment_id: str) -> Reply:
@@ -117,6 +124,16 @@ class Till:
         """Gives a part back."""
         body = {"amount_fen": amount_fen, "reference": reference}
         return self.send("POST", f"/payments/{payment_id}/refunds", body, key=key)
+
+    def ask_refund(self, payment_id: str, *, amount_fen: int, reference: str) -> Reply:
+        """Asks for a refund that another till is to approve."""
+        body = {"amount_fen": amount_fen, "reference": reference}
+        path = f"/payments/{payment_id}/refund-requests"
+        return self.send("POST", path, body, key=new_key())
+
+    def approve_refund(self, request_id: str) -> Reply:
+        """Approves what another till has asked for."""
+        return self.send("POST", f"/refund-requests/{request_id}/approval", {}, key=new_key())
 
     def statement(self, query: str = "") -> Reply:
         """What moved on the shop's account on a business date, newest first."""
@@ -164,6 +181,14 @@ class FinanceOfficer(Clerk):
     def propose(self, action: str, window_id: int) -> Reply:
         """Proposes something about a window."""
         return self._do("/proposals", {"action": action, "subject": str(window_id)})
+
+    def propose_merchant(self, **asked: Any) -> Reply:
+        """Proposes to take a firm on."""
+        return self._do("/merchant-applications", asked)
+
+    def merchants(self, query: str = "") -> Reply:
+        """Whom the city pays out to."""
+        return self._ask(f"/merchants{query}")
 
     def approve(self, proposal_id: str) -> Reply:
         """Approves a proposal."""

@@ -20,6 +20,7 @@ from vpass.day.login_actors import SiteBrowser
 from vpass.day.memory import Memory
 from vpass.day.outside import Outside, Person
 from vpass.day.payment_actors import FinanceOfficer, Till, Wallet
+from vpass.day.shop_actors import Shopping
 from vpass.day.transport import Transport, Unexpected
 
 
@@ -116,6 +117,7 @@ class Day:
     levels: Levels
     administration: Administration
     billing: Billing
+    shopping: Shopping
     logins: Logins = field(default_factory=Logins)
     resident: Person | None = None
     place: int = 0  # the resident's, in the crowd
@@ -236,6 +238,9 @@ def prepare(
         ),
         administration=Administration.of(transport, memory, days_own["administration"]),
         billing=Billing(phone, login=logins["billers"]["utility"]),
+        shopping=Shopping(
+            phone, Till(transport, memory.key("door")), days_own["door_enrolment_code"]
+        ),
     )
 
 

@@ -23,6 +23,7 @@ from vpass.seed.money import hire_accountants, open_bank, open_shop
 from vpass.seed.operations import hire_operator
 from vpass.seed.people import desk_code_of, hire, open_organisation, terminal_code_of
 from vpass.seed.risk import lay_down_rules
+from vpass.seed.shops import open_unmanned_shop
 
 LOGINS = "demo.json"
 
@@ -72,6 +73,7 @@ def fill_city(*, state_dir: Path, at: datetime) -> None:
         refine_hall(hall)
         bank = open_bank(city)
         tills = open_shop(city, bank=bank)
+        doors = open_unmanned_shop(city, bank=bank)
         open_parking(city, bank=bank, at=at)
         open_register(city)
         lay_down_rules()
@@ -80,6 +82,7 @@ def fill_city(*, state_dir: Path, at: datetime) -> None:
             "clerk": hire(hall, "clerk", roles=[counter_checks.ROLE]),
             "desk_enrolment_code": desk_code_of(desks[0], at=at),
             "till_enrolment_code": terminal_code_of(tills[0], at=at),
+            "door_enrolment_code": terminal_code_of(doors[0], at=at),
             "finance": hire_accountants(office, "finance", rooms=(1, 2), at=at),
             "check_in": appointments["check_in"],
             "operations": hire_operator(city, at=at),
@@ -90,6 +93,7 @@ def fill_city(*, state_dir: Path, at: datetime) -> None:
                 "clerk": hire(hall, "day-clerk"),
                 "desk_enrolment_code": desk_code_of(desks[1], at=at),
                 "till_enrolment_code": terminal_code_of(tills[1], at=at),
+                "door_enrolment_code": terminal_code_of(doors[1], at=at),
                 "finance": hire_accountants(office, "day-finance", rooms=(3, 4), at=at),
                 "check_in": appointments["day"],
                 "hotline": open_hotline(city, at=at),
