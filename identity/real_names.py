@@ -13,6 +13,8 @@ from vpass.common.errors import DomainError
 from vpass.common.sealed_fields import lookup_hash
 
 LEVEL_REACHED = "identity.level_reached"
+# {"resident": id, "kind": what changed}: for the floors above, never what it was or is.
+PERSON_CHANGED = "identity.person_changed"
 # By how much the clocks of our own machines may differ.
 CLOCKS_APART = timedelta(seconds=5)
 
