@@ -1,0 +1,18 @@
+"""A wish to be forgotten ends with the phone that signed it."""
+
+import django.db.models.deletion
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("identity", "0005_password_ends_sessions")]
+
+    operations = [
+        migrations.AddField(
+            model_name="deletion",
+            name="device",
+            field=models.ForeignKey(
+                null=True, on_delete=django.db.models.deletion.PROTECT, to="identity.device"
+            ),
+        ),
+    ]
