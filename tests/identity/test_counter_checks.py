@@ -6,15 +6,17 @@ from typing import Any
 
 import pytest
 
-from identity import counter_checks, register
+from identity import counter_checks, devices, register
 from identity.api import level_desk
 from identity.models import (
     AccessLine,
+    Device,
     Entitlement,
     InPersonCheck,
     LevelCheck,
     Organisation,
     Resident,
+    ReverseScan,
     Staff,
 )
 from tests import city
@@ -130,6 +132,51 @@ def test_raise__without_the_role_or_of_a_suspended_person__refused(
     assert Resident.objects.get().level == 2
 
 
+@pytest.mark.parametrize("change", ["ended", "frozen", "another"])
+def test_raise__phone_changed_since_the_scan__refused(
+    registrar: city.DeskBrowser, phone: city.Phone, at: datetime, change: str
+):
+    scanned = scan(registrar, phone.grant(at=at).code(at))["scan"]
+    if change == "another":
+        thief = city.Phone()
+        devices.bind_device(
+            resident=Resident.objects.get(),
+            point=city.signing.public_point(thief.key),
+            thumbprint=thief.thumbprint,
+            at=city.clock.now(),
+        )
+    else:
+        Device.objects.update(state=change)
+
+    answer = raise_level(registrar, scanned)
+
+    assert city.problem(answer) == (409, "level.phone_changed")
+    assert Resident.objects.get().level == 2
+    assert InPersonCheck.objects.count() == 0
+
+
+def test_raise__after_a_reverse_scan__by_the_phone_that_signed(
+    registrar: city.DeskBrowser, phone: city.Phone, at: datetime
+):
+    line = AccessLine.objects.create(
+        id=uuid.uuid4(), resident=Resident.objects.get(),
+        organisation_id=registrar.desk.organisation_id, desk_id=registrar.desk.id,
+        staff=registrar.staff, scene="id", purpose=counter_checks.PURPOSE, fields=[],
+        outcome="accepted", at=at,
+    )  # fmt: skip
+    of_nobody = raise_level(registrar, str(line.id))
+    ReverseScan.objects.create(
+        nonce_hash=b"n" * 32, organisation_id=line.organisation_id, desk_id=line.desk_id,
+        staff_id=line.staff_id, scene="id", purpose=line.purpose, fields=[], case_number="WF-51",
+        state="collected", shown_at=at, expires_at=at, device=phone.device, word="w", line=line,
+    )  # fmt: skip
+
+    answer = raise_level(registrar, str(line.id))
+
+    assert city.problem(of_nobody) == (409, "level.phone_changed")
+    assert answer.json()["level"] == 3
+
+
 # With the number that the phone shows
 
 
@@ -204,7 +251,12 @@ def test_enrol_at_counter__something_does_not_agree__refused_and_nothing_changed
 
     mine = Resident.objects.get(id=phone.device.resident_id)
     assert (mine.level, mine.real_name, mine.id_number_hash) == (1, None, None)
-    assert InPersonCheck.objects.count() == AccessLine.objects.count() == 0
+    assert InPersonCheck.objects.count() == 0
+    # What the register was asked at the counter stays in the log of whoever's phone it was.
+    lines = AccessLine.objects.filter(resident=mine).order_by("id")
+    assert [(each.reason, each.fields) for each in lines] == [
+        ("identity.not_matched", []), ("identity.taken", []),
+    ]  # fmt: skip
     # Three tries found the number's row; the fifth ends it, right or wrong.
     assert LevelCheck.objects.get().tries == 3
     for _ in range(2):
@@ -212,6 +264,18 @@ def test_enrol_at_counter__something_does_not_agree__refused_and_nothing_changed
     assert LevelCheck.objects.get().state == "failed"
     late = registrar.send("POST", ENROLMENTS, told(person, said), key=city.new_key())
     assert city.problem(late) == (422, "counter_number.wrong")
+
+
+def test_enrol_at_counter__phone_that_showed_the_number_frozen__refused(
+    registrar: city.DeskBrowser, stub_register: city.StubRegister, at: datetime
+):
+    body = told(city.PEOPLE[3], number(city.make_phone(3, level=2, at=at)))
+    Device.objects.update(state="frozen")
+
+    answer = registrar.send("POST", ENROLMENTS, body, key=city.new_key())
+
+    assert city.problem(answer) == (409, "level.phone_changed")
+    assert Resident.objects.get().level == 2
 
 
 def test_enrol_at_counter__account_of_another_identity__not_matched(
