@@ -1,4 +1,4 @@
-"""A wish to be forgotten ends with the phone that signed it."""
+"""A wish to be forgotten ends with its phone; logins that nobody answered are found to purge."""
 
 import django.db.models.deletion
 from django.db import migrations, models
@@ -13,6 +13,14 @@ class Migration(migrations.Migration):
             name="device",
             field=models.ForeignKey(
                 null=True, on_delete=django.db.models.deletion.PROTECT, to="identity.device"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="login",
+            index=models.Index(
+                condition=models.Q(("resident", None)),
+                fields=["expires_at"],
+                name="login_of_nobody",
             ),
         ),
     ]
