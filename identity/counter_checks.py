@@ -13,7 +13,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 
-from identity import access_log, disclosure, level_checks
+from identity import access_log, account_moves, disclosure, level_checks
 from identity.hotline import LOOK_UPS
 from identity.models import AccessLine, Device, InPersonCheck, LevelCheck, Resident
 from identity.real_names import (
@@ -153,10 +153,12 @@ def enrol_at_counter(
     """Give the account of a person at the counter its identity, and level 3.
 
     The number proves that the phone is theirs, the register that the name is, the clerk that the
-    face is. An account which has an identity must have this one. Each try counts, whatever came of
-    it, and what the register was asked stands in the person's log. Raises IdentityFormInvalid,
-    limits.LimitReached, CounterNumberWrong, IdentityNotMatched, IdentityTaken, IdentityChanging,
-    PhoneChanged, level_checks.LevelReached, AccountSuspended, and the register's own errors.
+    face is. An account which has an identity must have this one. A person who has another account
+    gets that one on this phone, with its number, when this one is empty. Each try counts, whatever
+    came of it, and what the register was asked stands in the person's log. Raises
+    IdentityFormInvalid, limits.LimitReached, CounterNumberWrong, IdentityNotMatched, IdentityTaken,
+    IdentityChanging, PhoneChanged, level_checks.LevelReached, AccountSuspended, and the register's
+    own errors.
     """
     if (answer := idempotency.find_answer(idempotency_key)) is not None:
         return _told(answer)
@@ -175,9 +177,11 @@ def enrol_at_counter(
             if resident.level >= 3:
                 raise level_checks.LevelReached
             _judge_phone(resident, check.device, since=check.created_at)
-            refusal = _identify(resident, told, found, at=at)
+            person, refusal = _identify(
+                resident, told, found, phone=check.device, actor=caller.scope, at=at
+            )
             line = access_log.write_line(
-                resident_id=resident.id,
+                resident_id=person.id,
                 caller=caller,
                 purpose=PURPOSE,
                 fields=["real_name", "id_number"],
@@ -187,22 +191,32 @@ def enrol_at_counter(
             )
             if refusal is None:
                 level_checks.end(check, "passed", actor=caller.scope, at=at)
-                _write_down(resident, line=line, caller=caller, seen=seen, at=at)
-            claim.answer = _answer(resident, caller) if refusal is None else {"refused": refusal}
+                _write_down(person, line=line, caller=caller, seen=seen, at=at)
+            claim.answer = _answer(person, caller) if refusal is None else {"refused": refusal}
     return _told(claim.answer)
 
 
 def _identify(
-    resident: Resident, told: Told, found: RegisteredPerson | None, *, at: datetime
-) -> str | None:
-    """Give a locked account the identity and level 3; the code of what stands against it."""
+    resident: Resident,
+    told: Told,
+    found: RegisteredPerson | None,
+    *,
+    phone: Device,
+    actor: str,
+    at: datetime,
+) -> tuple[Resident, str | None]:
+    """Give a locked account the identity and level 3; the code of what stands against it.
+
+    The account that the person has already moves to the phone.
+    """
     if found is None:
-        return IdentityNotMatched.code
+        return resident, IdentityNotMatched.code
+    census_hash = lookup_hash("census", found.census_id)
     if resident.level > 1:
-        if bytes(resident.census_hash or b"") != lookup_hash("census", found.census_id):
-            return IdentityNotMatched.code
+        if bytes(resident.census_hash or b"") != census_hash:
+            return resident, IdentityNotMatched.code
         reach_level(resident, 3, at=at)
-        return None
+        return resident, None
     try:
         with transaction.atomic():
             give_identity(
@@ -214,8 +228,14 @@ def _identify(
                 at=at,
             )
     except IdentityTaken:
-        return IdentityTaken.code
-    return None
+        own = account_moves.move_here(
+            resident, phone=phone, census_hash=census_hash, actor=actor, at=at
+        )
+        if own is None:
+            return resident, IdentityTaken.code
+        reach_level(own, 3, at=at)
+        return own, None
+    return resident, None
 
 
 def _told(answer: dict[str, Any]) -> dict[str, Any]:

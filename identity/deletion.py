@@ -187,6 +187,16 @@ def delete_due(*, at: datetime, limit: int = 50) -> int:
     return sum(_delete(each, at=at) for each in list(due.values_list("id", flat=True)[:limit]))
 
 
+def close_empty(person: Resident, *, actor: str, at: datetime) -> None:
+    """Close an account with nothing open, in the caller's transaction which locked it for this."""
+    _close(person, at=at)
+    contributions.ask(FORGET, resident_id=person.id, at=at)
+    audit.record(
+        actor=actor, action="account.deleted", subject=f"resident:{person.id}", detail={}, at=at
+    )
+    outbox.publish(DELETED, {"resident": str(person.id)}, at=at)
+
+
 def _delete(deletion_id: uuid.UUID, *, at: datetime) -> bool:
     whose = Deletion.objects.values_list("resident_id", flat=True).get(id=deletion_id)
     with transaction.atomic():

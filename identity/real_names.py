@@ -40,11 +40,11 @@ class IdentityNotMatched(DomainError):
 
 
 class IdentityTaken(DomainError):
-    """This person already has an active account."""
+    """This person already has an active account; a counter can move it to this phone."""
 
     code = "identity.taken"
     status = 409
-    title_zh = "该身份已有有效账户"
+    title_zh = "该身份已有有效账户，可到窗口核验后转至本机"
 
 
 class IdentityProven(DomainError):
