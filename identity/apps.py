@@ -13,6 +13,7 @@ class IdentityConfig(AppConfig):
 
     def ready(self) -> None:
         from identity import (
+            deletion,
             devices,
             enrolment,
             figures,
@@ -34,6 +35,12 @@ class IdentityConfig(AppConfig):
             enrolment.ONE_TIME_CODE_DUE,
             "identity.send_one_time_code",
             enrolment.send_one_time_code,
+            calls_out=True,
+        )
+        outbox.subscribe(
+            deletion.DELETION_ASKED,
+            "identity.tell_of_deletion",
+            deletion.tell_of_request,
             calls_out=True,
         )
         outbox.subscribe(

@@ -67,7 +67,7 @@ class AttestationRootUnknown(AttestationRefused):
 
 
 class AttestationNotHardware(AttestationRefused):
-    """The maker says that this key does not live in the phone's chip."""
+    """The maker does not say that the phone's chip made this key, to sign with, and holds it."""
 
     code = "attestation.not_hardware"
     title_zh = "该密钥不在硬件安全模块中"

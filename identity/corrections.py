@@ -4,6 +4,7 @@ Nobody types a new value into a record: it is put right to what the population r
 """
 
 import uuid
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,8 @@ from django.db.models import QuerySet
 from identity import states
 from identity.access_log import write_line
 from identity.history import change_state
-from identity.models import Correction, Organisation, Resident
+from identity.models import Correction, Organisation, RegisterChange, Resident
+from identity.real_names import CLOCKS_APART, PERSON_CHANGED, IdentityChanging, hold_person
 from identity.register import PopulationRegister
 from vpass.common import audit, ids, limits, outbox
 from vpass.common.callers import Caller, required
@@ -48,6 +50,21 @@ class CorrectionNotMatched(DomainError):
     code = "correction.not_matched"
     status = 422
     title_zh = "人口登记信息与所填内容不符"
+
+
+class CorrectionNumberTaken(Conflict):
+    """Another account has this ID number; that one has to be settled first."""
+
+    code = "correction.number_taken"
+    title_zh = "该身份证号码属于另一账户，请先核实另一账户"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegisteredAs:
+    """What the register was asked to confirm."""
+
+    real_name: str
+    id_number: str
 
 
 def ask(
@@ -125,36 +142,35 @@ def grant(
     """Put name and number right to what the register confirms of the same person, and say so.
 
     The register is asked outside any transaction, and only about a person whose request waits; the
-    look stands in the resident's log. Raises NotFound, CorrectionOver, limits.LimitReached,
-    CorrectionNotMatched, and the register's own errors.
+    look stands in the resident's log, also one that came to nothing. Raises NotFound,
+    CorrectionOver, limits.LimitReached, CorrectionNotMatched, CorrectionNumberTaken,
+    IdentityChanging, and the register's own errors.
     """
     answer = find_answer(idempotency_key)
     if answer is not None:
-        return answer
+        return _told(answer)
     _open(corrections_at(caller=caller), correction_id)
     limits.spend(QUESTIONS_PER_DAY, caller.scope, at=at)
-    id_number = id_number.upper()
-    told = register.match(real_name=real_name, id_number=id_number, at=at)
+    asked = RegisteredAs(real_name=real_name, id_number=id_number.upper())
+    told = register.match(real_name=asked.real_name, id_number=asked.id_number, at=at)
+    census = None if told is None else lookup_hash("census", told.census_id)
     with once(idempotency_key, at=at) as claim:
         if claim.answer is None:
             found = _lock(corrections_at(caller=caller), correction_id)
-            person = Resident.objects.select_for_update(no_key=True).get(id=found.resident_id)
-            census = None if told is None else lookup_hash("census", told.census_id)
-            if census is None or census != bytes(person.census_hash or b""):
-                raise CorrectionNotMatched
-            person.real_name, person.id_number = real_name, id_number
-            person.save(update_fields=["real_name", "id_number"])
+            refusal = _put_right(found, asked, census, at=at)
             write_line(
-                resident_id=person.id,
+                resident_id=found.resident_id,
                 caller=caller,
                 purpose=PURPOSE,
                 fields=["real_name", "id_number"],
                 case_number=str(found.id),
+                reason=refusal,
                 at=at,
             )
-            _answer(found, "granted", caller=caller, text=text, at=at)
-            claim.answer = _moved(found)
-        return claim.answer
+            if refusal is None:
+                _answer(found, "granted", caller=caller, text=text, at=at)
+            claim.answer = _moved(found) if refusal is None else {"refused": refusal}
+    return _told(claim.answer)
 
 
 def corrections_of(*, caller: Caller) -> QuerySet[Correction]:
@@ -172,6 +188,45 @@ def _city() -> uuid.UUID:
     if found is None:
         raise NotFound
     return found.id
+
+
+def _told(answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer, or the refusal that was kept so that the line in the log stays."""
+    match answer.get("refused"):
+        case CorrectionNotMatched.code:
+            raise CorrectionNotMatched
+        case CorrectionNumberTaken.code:
+            raise CorrectionNumberTaken
+    return answer
+
+
+def _put_right(
+    found: Correction, asked: RegisteredAs, census: bytes | None, *, at: datetime
+) -> str | None:
+    """Have a person's record as the register has it; the code of what stands against it.
+
+    What the register told by itself after it was asked is later than its answer: IdentityChanging.
+    """
+    if census is None:
+        return CorrectionNotMatched.code
+    hold_person(census)
+    person = Resident.objects.select_for_update(no_key=True).get(id=found.resident_id)
+    if census != bytes(person.census_hash or b""):
+        return CorrectionNotMatched.code
+    told = RegisterChange.objects.filter(
+        resident=person, state="applied", received_at__gt=at - CLOCKS_APART
+    )
+    if told.exists():
+        raise IdentityChanging
+    person.real_name, person.id_number = asked.real_name, asked.id_number
+    person.id_number_hash = lookup_hash("id_number", asked.id_number)
+    try:
+        with transaction.atomic():
+            person.save(update_fields=["real_name", "id_number", "id_number_hash"])
+    except IntegrityError:
+        return CorrectionNumberTaken.code
+    outbox.publish(PERSON_CHANGED, {"resident": str(person.id), "kind": PURPOSE}, at=at)
+    return None
 
 
 def _open(rows: QuerySet[Correction], correction_id: uuid.UUID) -> Correction:

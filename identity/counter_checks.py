@@ -11,17 +11,19 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
-from identity import access_log, disclosure, level_checks
+from identity import access_log, account_moves, disclosure, level_checks
 from identity.hotline import LOOK_UPS
-from identity.models import AccessLine, InPersonCheck, LevelCheck, Resident
+from identity.models import AccessLine, Device, InPersonCheck, LevelCheck, Resident
 from identity.real_names import (
     IdentityNotMatched,
+    IdentityTaken,
     give_identity,
     judge_form,
     reach_level,
 )
-from identity.register import PopulationRegister
+from identity.register import PopulationRegister, RegisteredPerson
 from vpass.common import audit, idempotency, limits
 from vpass.common.callers import Caller, required
 from vpass.common.errors import DomainError, NotFound
@@ -50,6 +52,14 @@ class ScanSpent(DomainError):
     code = "level.scan_spent"
     status = 409
     title_zh = "该次扫码已用于核验"
+
+
+class PhoneChanged(DomainError):
+    """The phone that was seen is no longer the account's, or another has come since; begin anew."""
+
+    code = "level.phone_changed"
+    status = 409
+    title_zh = "核验后账户已更换手机，请重新核验"
 
 
 @dataclass(frozen=True)
@@ -103,7 +113,8 @@ def raise_after_scan(
     """Raise the person of a scan to level 3 on this clerk's word.
 
     The scan was this clerk's, at this desk, for PURPOSE, in the last ten minutes, of the person's
-    own code. Raises NotFound, ScanSpent, level_checks.LevelReached, AccountSuspended.
+    own code on the phone that the account has still. Raises NotFound, ScanSpent, PhoneChanged,
+    level_checks.LevelReached, AccountSuspended.
     """
     with once(idempotency_key, at=at) as claim:
         if claim.answer is None:
@@ -123,6 +134,7 @@ def raise_after_scan(
             resident = level_checks.lock_resident(line.resident_id)
             if resident.level >= 3:
                 raise level_checks.LevelReached
+            _judge_phone(resident, _phone_of(line, caller=caller), since=line.at)
             reach_level(resident, 3, at=at)
             _write_down(resident, line=line, caller=caller, seen=seen, at=at)
             claim.answer = _answer(resident, caller)
@@ -141,54 +153,118 @@ def enrol_at_counter(
     """Give the account of a person at the counter its identity, and level 3.
 
     The number proves that the phone is theirs, the register that the name is, the clerk that the
-    face is. An account which has an identity must have this one. Each try counts, whatever came of
-    it. Raises IdentityFormInvalid, limits.LimitReached, CounterNumberWrong, IdentityNotMatched,
-    IdentityTaken, IdentityChanging, level_checks.LevelReached, AccountSuspended, and the
-    register's own errors.
+    face is. An account which has an identity must have this one. A person who has another account
+    gets that one on this phone, with its number, when this one is empty. Each try counts, whatever
+    came of it, and what the register was asked stands in the person's log. Raises
+    IdentityFormInvalid, limits.LimitReached, CounterNumberWrong, IdentityNotMatched, IdentityTaken,
+    IdentityChanging, PhoneChanged, level_checks.LevelReached, AccountSuspended, and the register's
+    own errors.
     """
     if (answer := idempotency.find_answer(idempotency_key)) is not None:
-        return answer
+        return _told(answer)
     id_number = told.id_number.upper()
     judge_form(real_name=told.real_name, id_number=id_number)
     limits.spend(LOOK_UPS, caller.scope, at=at)
     check_id = _find_check(told, caller=caller, at=at)
     found = register.match(real_name=told.real_name, id_number=id_number, at=at)
-    if found is None:
-        raise IdentityNotMatched
     with once(idempotency_key, at=at) as claim:
         if claim.answer is None:
-            check = LevelCheck.objects.get(id=check_id)
+            check = LevelCheck.objects.select_related("device").get(id=check_id)
             resident = level_checks.lock_resident(check.resident_id)
             check = LevelCheck.objects.select_for_update().get(id=check_id)
             if not level_checks.is_open(check, at=at):
                 raise CounterNumberWrong
             if resident.level >= 3:
                 raise level_checks.LevelReached
-            level_checks.end(check, "passed", actor=caller.scope, at=at)
-            if resident.level == 1:
-                give_identity(
-                    resident,
-                    real_name=told.real_name,
-                    id_number=id_number,
-                    census_id=found.census_id,
-                    level=3,
-                    at=at,
-                )
-            elif bytes(resident.census_hash or b"") != lookup_hash("census", found.census_id):
-                raise IdentityNotMatched
-            else:
-                reach_level(resident, 3, at=at)
+            _judge_phone(resident, check.device, since=check.created_at)
+            person, refusal = _identify(
+                resident, told, found, phone=check.device, actor=caller.scope, at=at
+            )
             line = access_log.write_line(
-                resident_id=resident.id,
+                resident_id=person.id,
                 caller=caller,
                 purpose=PURPOSE,
                 fields=["real_name", "id_number"],
                 case_number=seen.case_number,
+                reason=refusal,
                 at=at,
             )
-            _write_down(resident, line=line, caller=caller, seen=seen, at=at)
-            claim.answer = _answer(resident, caller)
-        return claim.answer
+            if refusal is None:
+                level_checks.end(check, "passed", actor=caller.scope, at=at)
+                _write_down(person, line=line, caller=caller, seen=seen, at=at)
+            claim.answer = _answer(person, caller) if refusal is None else {"refused": refusal}
+    return _told(claim.answer)
+
+
+def _identify(
+    resident: Resident,
+    told: Told,
+    found: RegisteredPerson | None,
+    *,
+    phone: Device,
+    actor: str,
+    at: datetime,
+) -> tuple[Resident, str | None]:
+    """Give a locked account the identity and level 3; the code of what stands against it.
+
+    The account that the person has already moves to the phone.
+    """
+    if found is None:
+        return resident, IdentityNotMatched.code
+    census_hash = lookup_hash("census", found.census_id)
+    if resident.level > 1:
+        if bytes(resident.census_hash or b"") != census_hash:
+            return resident, IdentityNotMatched.code
+        reach_level(resident, 3, at=at)
+        return resident, None
+    try:
+        with transaction.atomic():
+            give_identity(
+                resident,
+                real_name=told.real_name,
+                id_number=told.id_number.upper(),
+                census_id=found.census_id,
+                level=3,
+                at=at,
+            )
+    except IdentityTaken:
+        own = account_moves.move_here(
+            resident, phone=phone, census_hash=census_hash, actor=actor, at=at
+        )
+        if own is None:
+            return resident, IdentityTaken.code
+        reach_level(own, 3, at=at)
+        return own, None
+    return resident, None
+
+
+def _told(answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer, or the refusal that was kept so that the line in the log stays."""
+    match answer.get("refused"):
+        case IdentityNotMatched.code:
+            raise IdentityNotMatched
+        case IdentityTaken.code:
+            raise IdentityTaken
+    return answer
+
+
+def _phone_of(line: AccessLine, *, caller: Caller) -> Device | None:
+    """The phone whose code or signature a line of this clerk is about."""
+    return (
+        Device.objects.filter(resident=line.resident_id)
+        .filter(
+            Q(reversescan__line=line)
+            | Q(grant__redemption__at=line.at, grant__redemption__scanner=caller.scope)
+        )
+        .first()
+    )
+
+
+def _judge_phone(resident: Resident, phone: Device | None, *, since: datetime) -> None:
+    """Return when a locked account has still the phone that was seen, and none that came after."""
+    later = Device.objects.filter(resident=resident, bound_at__gt=since)
+    if phone is None or phone.state != "active" or later.exists():
+        raise PhoneChanged
 
 
 def _find_check(told: Told, *, caller: Caller, at: datetime) -> uuid.UUID:

@@ -35,8 +35,10 @@ from identity.models import (
     Resident,
     Suspension,
 )
-from vpass.common import audit, contributions, ids, outbox
+from identity.residents import DeviceNotActive
+from vpass.common import audit, clock, contributions, ids, outbox, sms
 from vpass.common.callers import Caller, required
+from vpass.common.clock import city_date
 from vpass.common.encodings import b64url_encode
 from vpass.common.errors import Conflict, NotFound
 from vpass.common.idempotency import IdempotencyKey, once
@@ -50,6 +52,8 @@ TYPE = "vpass-deletion+jwt"
 PATH = "/api/resident/v1/deletions"
 COOLING_OFF = timedelta(days=7)
 DELETED = "identity.account_deleted"
+# {"deletion": id}: the person is told by text message, whoever holds the phone that asked.
+DELETION_ASKED = "identity.deletion_asked"
 SUSPENDED = "identity.suspended"
 
 TERMS_ZH = (
@@ -96,8 +100,9 @@ def request_deletion(
     """Ask for one's account to be deleted in COOLING_OFF.
 
     `word` is a JWS by the device key, typ `vpass-deletion+jwt`, `aud` the URL of this, `account`
-    the resident's id and `terms` the digest of what was shown. Raises receipts.WordInvalid,
-    DeletionObliged, DeletionWaiting.
+    the resident's id and `terms` the digest of what was shown. The person gets a text message, and
+    the wish ends with the phone that signed: when it is frozen, replaced or ended before the time
+    has come. Raises receipts.WordInvalid, DeletionObliged, DeletionWaiting, DeviceNotActive.
     """
     claims = receipts.read_word(
         word, caller=caller, typ=TYPE, path=PATH, required_claims=["account", "terms"], at=at
@@ -109,9 +114,14 @@ def request_deletion(
         if claim.answer is None:
             if found := open_obligations(resident_id=resident_id):
                 raise DeletionObliged(obligations=found)
+            # Who freezes a phone holds the person's row: no wish comes from one frozen meanwhile.
+            Resident.objects.select_for_update(no_key=True).get(id=resident_id)
+            if not Device.objects.filter(id=required(caller.device_id), state="active").exists():
+                raise DeviceNotActive
             made = Deletion(
                 id=ids.uuid7(at),
                 resident_id=resident_id,
+                device_id=caller.device_id,
                 word=word,
                 asked_at=at,
                 due_at=at + COOLING_OFF,
@@ -121,6 +131,7 @@ def request_deletion(
                     made.save(force_insert=True)
             except IntegrityError as error:
                 raise DeletionWaiting from error
+            outbox.publish(DELETION_ASKED, {"deletion": str(made.id)}, at=at)
             claim.answer = {"id": str(made.id)}
         return Deletion.objects.get(id=claim.answer["id"])
 
@@ -157,26 +168,61 @@ def open_obligations(*, resident_id: uuid.UUID) -> list[str]:
     return sorted(found)
 
 
+def tell_of_request(event: outbox.Event) -> None:
+    """Tell a person by text message that the account is to go: an outbox consumer that calls out.
+
+    A wish that has ended meanwhile needs no message.
+    """
+    found = Deletion.objects.select_related("resident").get(id=event.payload["deletion"])
+    if found.state != "waiting" or found.resident.phone is None:
+        return
+    day = city_date(found.due_at)
+    sms.send_text(
+        message_id=event.id,
+        to=found.resident.phone,
+        text=f"【V Pass】您的账户已申请注销，将于 {day} 删除。"
+        "如非本人操作，请在手机上撤回，或致电热线冻结手机。"
+        f"Your account is to be deleted on {day}. If it was not you who asked, call it off on your"
+        " phone, or have the phone frozen by the hotline.",
+        at=clock.now(),
+    )
+
+
 def delete_due(*, at: datetime, limit: int = 50) -> int:
     """Delete the accounts whose time has come, each by itself; return how many were deleted.
 
-    One with something open stays, and its holder reads why.
+    One with something open stays, and its holder reads why; so does one whose phone has ended.
     """
     due = Deletion.objects.filter(state="waiting", due_at__lte=at).order_by("due_at", "id")
     return sum(_delete(each, at=at) for each in list(due.values_list("id", flat=True)[:limit]))
 
 
+def close_empty(person: Resident, *, actor: str, at: datetime) -> None:
+    """Close an account with nothing open, in the caller's transaction which locked it for this."""
+    _close(person, at=at)
+    contributions.ask(FORGET, resident_id=person.id, at=at)
+    audit.record(
+        actor=actor, action="account.deleted", subject=f"resident:{person.id}", detail={}, at=at
+    )
+    outbox.publish(DELETED, {"resident": str(person.id)}, at=at)
+
+
 def _delete(deletion_id: uuid.UUID, *, at: datetime) -> bool:
+    whose = Deletion.objects.values_list("resident_id", flat=True).get(id=deletion_id)
     with transaction.atomic():
+        # Exclusive: whoever writes a row about this person waits, and finds it closed.
+        person = Resident.objects.select_for_update().get(id=whose)
         found = (
-            Deletion.objects.select_for_update(skip_locked=True)
+            Deletion.objects.select_for_update(of=("self",))
+            .select_related("device")
             .filter(id=deletion_id, state="waiting")
             .first()
         )
         if found is None:
             return False
-        # Exclusive: whoever writes a row about this person waits, and finds it closed.
-        person = Resident.objects.select_for_update().get(id=found.resident_id)
+        if found.device is None or found.device.state != "active":
+            _end(found, "cancelled", actor="deletion", at=at)
+            return False
         found.obligations = open_obligations(resident_id=person.id)
         _end(found, "refused" if found.obligations else "done", actor="deletion", at=at)
         if found.obligations:

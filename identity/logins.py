@@ -37,6 +37,8 @@ RETURN_WITHIN = timedelta(minutes=2)
 # A resident signs in anew after half a day.
 LOGIN_LIFE = timedelta(hours=12)
 KEEP_FOR = timedelta(days=30)
+KEEP_UNANSWERED_FOR = timedelta(days=1)
+PURGE_ROWS = 10_000
 LOOKS = limits.Limit("login.looks", maximum=30, per=timedelta(hours=1))
 
 
@@ -240,7 +242,10 @@ def expire_old(*, at: datetime) -> int:
 
 
 def purge(*, at: datetime) -> int:
-    """Drop the hashes of codes and tokens whose logins ended long ago; return how many logins."""
+    """Drop the hashes of codes and tokens whose logins ended long ago; return how many logins.
+
+    Logins that nobody answered are nobody's: they go a day after their end.
+    """
     old = Login.objects.filter(state__in=states.LOGIN.final, expires_at__lte=at - KEEP_FOR)
     with_tokens = old.filter(logincode__isnull=False)
     ids = list(with_tokens.order_by("id").values_list("id", flat=True)[:1000])
@@ -248,6 +253,11 @@ def purge(*, at: datetime) -> int:
         LoginRefreshToken.objects.filter(login__in=ids).delete()
         LoginAccessToken.objects.filter(login__in=ids).delete()
         LoginCode.objects.filter(login__in=ids).delete()
+    of_nobody = Login.objects.filter(
+        state__in=states.LOGIN.final, resident=None, expires_at__lte=at - KEEP_UNANSWERED_FOR
+    )
+    unanswered = list(of_nobody.order_by("expires_at").values_list("id", flat=True)[:PURGE_ROWS])
+    Login.objects.filter(id__in=unanswered)._raw_delete(Login.objects.db)
     return len(ids)
 
 

@@ -7,7 +7,7 @@ from django.db import transaction
 
 from identity import devices, states, status_list
 from identity.history import change_state
-from identity.models import Device, Grant, Resident
+from identity.models import Deletion, Device, Grant, Resident
 from vpass.common import outbox
 from vpass.common.errors import Conflict, NotFound
 
@@ -100,9 +100,16 @@ def end_all(*, resident_id: uuid.UUID, actor: str, at: datetime) -> None:
 
 
 def _take_out(device: Device, state: str, *, actor: str, at: datetime) -> None:
+    """Freeze or end a phone: what it holds or has asked for goes with it."""
     change_state(device, state, table=states.DEVICE, actor=actor, at=at)
     devices.end_tokens(device, at=at)
     Grant.objects.filter(device=device, ended_at=None, expires_at__gt=at).update(ended_at=at)
+    # Whoever held the phone may have asked: a thief is not to delete the account afterwards.
+    for wish in Deletion.objects.select_for_update().filter(device=device, state="waiting"):
+        wish.ended_at = at
+        change_state(
+            wish, "cancelled", table=states.DELETION, actor=actor, at=at, also=("ended_at",)
+        )
 
 
 def _lock(resident_id: uuid.UUID) -> None:

@@ -13,6 +13,8 @@ from vpass.common.errors import DomainError
 from vpass.common.sealed_fields import lookup_hash
 
 LEVEL_REACHED = "identity.level_reached"
+# {"resident": id, "kind": what changed}: for the floors above, never what it was or is.
+PERSON_CHANGED = "identity.person_changed"
 # By how much the clocks of our own machines may differ.
 CLOCKS_APART = timedelta(seconds=5)
 
@@ -38,11 +40,11 @@ class IdentityNotMatched(DomainError):
 
 
 class IdentityTaken(DomainError):
-    """This person already has an active account."""
+    """This person already has an active account; a counter can move it to this phone."""
 
     code = "identity.taken"
     status = 409
-    title_zh = "该身份已有有效账户"
+    title_zh = "该身份已有有效账户，可到窗口核验后转至本机"
 
 
 class IdentityProven(DomainError):

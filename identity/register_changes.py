@@ -2,15 +2,15 @@
 
 An event is taken once, by its id. Of the events of one person on one track only those later than
 the last applied change something, so they may come in any order. Where an event would give one
-person's number to two accounts nothing is changed: it waits for people.
+person's number to two accounts, or undo a correction of late, nothing is changed: it waits for
+people.
 """
 
 import json
 import re
 import uuid
 from dataclasses import asdict, dataclass
-from datetime import datetime
-from hashlib import sha256
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -18,8 +18,8 @@ from django.db.models import Q, QuerySet
 
 from identity import access_log, delegation, lost_phones, states, suspensions
 from identity.history import change_state
-from identity.models import RegisterChange, Resident, Suspension
-from identity.real_names import IdentityFormInvalid, hold_person, judge_form
+from identity.models import Correction, RegisterChange, Resident, Suspension
+from identity.real_names import PERSON_CHANGED, IdentityFormInvalid, hold_person, judge_form
 from vpass.common import audit, outbox
 from vpass.common.callers import Caller, required
 from vpass.common.errors import DomainError, NotFound
@@ -29,8 +29,8 @@ from vpass.common.sealed_fields import lookup_hash
 SCENE = "register"
 SOURCE = "register"
 REVIEW_ROLE = "register-review"
-# {"resident": id, "kind": what changed}: for the floors above, never what it was or is.
-PERSON_CHANGED = "identity.person_changed"
+# So long after a correction an event may still be older than what the register was asked then.
+DOUBT_AFTER_CORRECTION = timedelta(days=30)
 
 # On which track an event stands, and the names of the fields it changes.
 TRACKS = {
@@ -110,7 +110,7 @@ def receive(*, caller: Caller, change: Change, at: datetime) -> str:
     change.judge()
     track, _ = TRACKS[change.kind]
     body = json.dumps(asdict(change), default=str, sort_keys=True, ensure_ascii=False)
-    digest = sha256(body.encode()).digest()
+    digest = lookup_hash("register-change", body)
     with transaction.atomic():
         row, is_new = RegisterChange.objects.get_or_create(
             id=change.event_id,
@@ -164,6 +164,7 @@ def decide(
                 raise NotFound
             if row.state != "review":
                 raise ChangeDecided
+            hold_person(bytes(row.census_hash))
             change = _read(str(row.body))
             row.body = None
             row.save(update_fields=["body"])
@@ -171,7 +172,7 @@ def decide(
             if decision == "apply":
                 row.resident = _find(row)
                 row.save(update_fields=["resident"])
-                state = _consider(row, change, caller=caller, at=at)
+                state = _consider(row, change, caller=caller, at=at, is_decided=True)
             if state == "review":
                 raise NumberOfTwo
             # Nobody is left to apply it to, or a later one has come: it is as good as dismissed.
@@ -204,7 +205,9 @@ def _find(row: RegisterChange) -> Resident | None:
     )
 
 
-def _consider(row: RegisterChange, change: Change, *, caller: Caller, at: datetime) -> str:
+def _consider(
+    row: RegisterChange, change: Change, *, caller: Caller, at: datetime, is_decided: bool = False
+) -> str:
     """Apply an event to its locked account if it has one and is the latest; what came of it."""
     resident = row.resident
     if resident is None:
@@ -214,6 +217,8 @@ def _consider(row: RegisterChange, change: Change, *, caller: Caller, at: dateti
     )
     if later.exists():
         return "superseded"
+    if not is_decided and _may_undo_correction(resident, change, at=at):
+        return "review"
     if not _apply(resident, change, caller=caller, at=at):
         return "review"
     access_log.write_line(
@@ -226,6 +231,20 @@ def _consider(row: RegisterChange, change: Change, *, caller: Caller, at: dateti
     )
     outbox.publish(PERSON_CHANGED, {"resident": str(resident.id), "kind": row.kind}, at=at)
     return "applied"
+
+
+def _may_undo_correction(resident: Resident, change: Change, *, at: datetime) -> bool:
+    """Whether an event says otherwise than a correction of late, and nobody knows which is newer.
+
+    The register's answer to a question has no sequence; an event may have been long on its way.
+    """
+    says = {"name_changed": change.real_name, "number_corrected": change.id_number}
+    has = {"name_changed": resident.real_name, "number_corrected": resident.id_number}
+    if says.get(change.kind) == has.get(change.kind):
+        return False
+    return Correction.objects.filter(
+        resident=resident, state="granted", ended_at__gt=at - DOUBT_AFTER_CORRECTION
+    ).exists()
 
 
 def _apply(resident: Resident, change: Change, *, caller: Caller, at: datetime) -> bool:

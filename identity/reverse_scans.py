@@ -19,10 +19,11 @@ from django.db import connection, transaction
 from identity import disclosure, receipts, states
 from identity.access_log import write_line
 from identity.history import change_state
-from identity.models import Resident, ReverseScan, StateChange
+from identity.models import ReverseScan, StateChange
 from identity.queries import Rule, find_rule, purpose_words
 from identity.refusals import NotEntitled, OverAsking
 from identity.residents import AccountSuspended
+from identity.suspensions import is_suspended
 from vpass.common import audit, limits
 from vpass.common.callers import Caller, required
 from vpass.common.errors import Conflict, NotFound
@@ -155,7 +156,7 @@ def answer(
             is_same = all(claims[name] == value for name, value in shown.items())
             if not is_same or _hash(str(claims["nonce"])) != bytes(scan.nonce_hash):
                 raise receipts.WordInvalid
-            if Resident.objects.get(id=required(caller.resident_id)).state != "active":
+            if is_suspended(resident_id=required(caller.resident_id), scene=scan.scene):
                 raise AccountSuspended
             if not _take(scan, caller=caller, word=word, at=at):
                 raise ReverseScanOver
@@ -313,7 +314,7 @@ def _collect(scan: ReverseScan, *, caller: Caller, at: datetime) -> Collected:
     if scan.device is None:
         raise TypeError("an answered scan has the phone that signed")
     resident = scan.device.resident
-    if resident.state != "active" or scan.device.state != "active":
+    if is_suspended(resident_id=resident.id, scene=scan.scene) or scan.device.state != "active":
         raise AccountSuspended
     scan.line = write_line(
         resident_id=resident.id,

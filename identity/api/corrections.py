@@ -9,6 +9,7 @@ from rest_framework.response import Response
 from identity import corrections, disputes
 from identity.api import record_examples as examples
 from identity.api.my_record import CorrectionMoved, CorrectionShown, correction_shown
+from identity.real_names import IdentityChanging
 from identity.register import PopulationRegister, http
 from vpass.common import limits
 from vpass.common.api import Audience, Endpoint, StrictSerializer, describes, page_serializer
@@ -78,6 +79,8 @@ class CorrectionGrants(Endpoint):
             NotFound,
             corrections.CorrectionOver,
             corrections.CorrectionNotMatched,
+            corrections.CorrectionNumberTaken,
+            IdentityChanging,
             limits.LimitReached,
         ],
         examples=examples.CORRECTION_GRANTED,

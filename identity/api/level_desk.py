@@ -86,6 +86,7 @@ class LevelRaises(Endpoint):
         problems=[
             NotFound,
             counter_checks.ScanSpent,
+            counter_checks.PhoneChanged,
             level_checks.LevelReached,
             residents.AccountSuspended,
         ],
@@ -120,6 +121,7 @@ class CounterEnrolments(Endpoint):
             enrolment.IdentityTaken,
             enrolment.IdentityChanging,
             counter_checks.CounterNumberWrong,
+            counter_checks.PhoneChanged,
             level_checks.LevelReached,
             residents.AccountSuspended,
             limits.LimitReached,

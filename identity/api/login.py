@@ -235,6 +235,9 @@ def user_info(request: HttpRequest) -> HttpResponse:
     except tokens.BearerRefused as error:
         answer = JsonResponse({"error": "invalid_token", "code": error.code}, status=401)
         answer["WWW-Authenticate"] = 'Bearer realm="V Pass", error="invalid_token"'
+    except limits.LimitReached as error:
+        answer = JsonResponse({"error": "slow_down", "code": error.code}, status=error.status)
+        answer["Retry-After"] = str(error.retry_after)
     answer["Cache-Control"] = "no-store"
     return answer
 

@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from identity import corrections, deletion, own_data, receipts
 from identity.api import record_examples as examples
 from identity.models import Correction, Deletion
+from identity.residents import DeviceNotActive
 from vpass.common import limits
 from vpass.common.api import Audience, Endpoint, StrictSerializer, describes, page_serializer
 from vpass.common.callers import required
@@ -211,7 +212,12 @@ class Deletions(Endpoint):
         request=DeletionRequest,
         answers={201: DeletionShown},
         idempotent=True,
-        problems=[receipts.WordInvalid, deletion.DeletionObliged, deletion.DeletionWaiting],
+        problems=[
+            receipts.WordInvalid,
+            deletion.DeletionObliged,
+            deletion.DeletionWaiting,
+            DeviceNotActive,
+        ],
         examples=examples.DELETION,
     )
     def post(self, request: Request) -> Response:

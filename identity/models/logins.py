@@ -120,6 +120,7 @@ class Login(models.Model):
                 condition=Q(state__in=["asked", "approved", "signed_in"]),
                 name="login_due",
             ),
+            models.Index(fields=["expires_at"], condition=Q(resident=None), name="login_of_nobody"),
         ]
 
 

@@ -8,7 +8,7 @@ from django.db.models import F, Q
 
 from identity import states
 from identity.models.organisations import Organisation, Staff
-from identity.models.people import Resident
+from identity.models.people import Device, Resident
 from vpass.common.sealed_fields import SealedText
 
 
@@ -110,10 +110,14 @@ class Correction(models.Model):
 
 
 class Deletion(models.Model):
-    """A resident's wish to be forgotten, done when `due_at` has come; `word` is what was signed."""
+    """A resident's wish to be forgotten, done when `due_at` has come; `word` is what was signed.
+
+    `device` is the phone that signed: the wish ends with it.
+    """
 
     id = models.UUIDField(primary_key=True)
     resident = models.ForeignKey(Resident, models.PROTECT)
+    device = models.ForeignKey(Device, models.PROTECT, null=True)
     word = SealedText(null=True)
     state = models.TextField(default=states.DELETION.initial)
     asked_at = models.DateTimeField()

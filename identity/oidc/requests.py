@@ -26,6 +26,8 @@ AUTHORIZE_PATH: Final = "/oidc/authorize"
 HANDLE_PREFIX: Final = "VPL1."
 MAX_QUERY: Final = 4096
 BEGUN_BY_BROWSER = limits.Limit("login.begun", maximum=30, per=timedelta(minutes=10))
+# A browser may come with a fresh secret each time, so what counts is where it wants to go.
+BEGUN_AT_PARTY = limits.Limit("login.begun_at_party", maximum=1_200, per=timedelta(minutes=1))
 OVER_ASKED = limits.Limit("login.over_asked", maximum=20, per=timedelta(hours=1))
 
 _UNMET = "unmet_authentication_requirements"
@@ -90,6 +92,7 @@ def begin(*, query: str, browser: str, at: datetime) -> Begun | str:
     if beyond := [name for name in fields if name not in {*rule.attributes, *rule.may_ask}]:
         _note_over_asking(party, beyond, at=at)
         return _refused(request, "invalid_scope", "beyond the right of this organisation")
+    limits.spend(BEGUN_AT_PARTY, str(party.id), at=at)
     handle = HANDLE_PREFIX + secrets.token_urlsafe(32)
     login = Login.objects.create(
         relying_party=party,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -18,6 +18,7 @@ from identity.oidc.claims import CLAIMS, LEVELS, SCOPES
 from identity.oidc.engine import ID_TOKEN_TYPE, LoginServer, hash_of, subject_of
 from identity.oidc.requests import AUTHORIZE_PATH
 from identity.queries import find_rule
+from vpass.common import limits
 from vpass.common.errors import DomainError, NotAuthenticated
 from vpass.common.signing import BadToken, decode_jws, jws_claims, jws_header, public_from_point
 
@@ -26,6 +27,8 @@ USERINFO_PATH: Final = "/oidc/userinfo"
 REVOCATION_PATH: Final = "/oidc/revoke"
 LOGOUT_PATH: Final = "/oidc/logout"
 KEYS_PATH: Final = "/.well-known/vpass-keys.json"
+# Each look is a line in the resident's log.
+LOOKS_PER_LOGIN = limits.Limit("login.user_info", maximum=60, per=timedelta(hours=1))
 
 
 class LogoutRefused(DomainError):
@@ -93,18 +96,20 @@ def revoke(*, body: str, authorization: str, at: datetime) -> EngineAnswer:
 
 
 def user_info(*, access_token: str, at: datetime) -> dict[str, Any]:
-    """Return `sub` and the consented claims, as far as the right to them still stands.
+    """Return `sub` and the claims that the token is for, as far as the right to them still stands.
 
-    The resident's log gets a line in the same transaction. Raises BearerRefused.
+    The resident's log gets a line in the same transaction. Raises BearerRefused,
+    limits.LimitReached (60 an hour for each login).
     """
+    known = LoginAccessToken.objects.filter(token_checksum=hash_of(access_token), expires__gt=at)
+    login_id = known.values_list("login_id", flat=True).first()
+    if login_id is None:
+        raise BearerRefused
+    limits.spend(LOOKS_PER_LOGIN, str(login_id), at=at)
     with transaction.atomic():
-        token = (
-            LoginAccessToken.objects.select_related(
-                "login__resident", "login__device", "login__relying_party__organisation"
-            )
-            .filter(token_checksum=hash_of(access_token), expires__gt=at)
-            .first()
-        )
+        token = known.select_related(
+            "login__resident", "login__device", "login__relying_party__organisation"
+        ).first()
         if token is None or not logins.is_signed_in(token.login, at=at):
             raise BearerRefused
         login: Login = token.login
@@ -113,7 +118,8 @@ def user_info(*, access_token: str, at: datetime) -> dict[str, Any]:
         rule = find_rule(login.organisation_id, scene=logins.SCENE, purpose=login.purpose)
         if rule is None:
             raise BearerRefused
-        fields = [name for name in login.fields if name in {*rule.attributes, *rule.may_ask}]
+        allowed = {*rule.attributes, *rule.may_ask} & set(token.scope.split())
+        fields = [name for name in login.fields if name in allowed]
         resident = logins.resident_of(login)
         if fields:
             write_line(

@@ -99,6 +99,11 @@ def test_sandboxs_maker__each_fault__its_reason(maker: tuple[PhoneMaker, Any]):
         "path_too_long": "broken",
         "leaf_cannot_sign": "broken",
         "high_critical": "malformed",
+        # Made elsewhere and brought into the chip, or not said by the chip itself.
+        "imported": "not_hardware",
+        "silent_of_origin": "not_hardware",
+        "software_origin": "not_hardware",
+        "only_to_agree": "not_hardware",
     }
     chips, roots = maker
     now = datetime.now(UTC)
@@ -130,3 +135,23 @@ def test_statement__malformed__refused(data: str):
 
     with pytest.raises(BadChain, match="malformed"):
         certificates._read_statement(Leaf)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "data",
+    ["a1", "bf", "bf85", "bf85858501020100", "bf853e03020100" * 2, "bf853e03020100a10301", "a180",
+     "bf853e0302010002a1053103020102", "a1053103020102bf853e04020100"],
+)  # fmt: skip
+def test_what_the_chip_enforces__malformed__refused(data: str):
+    with pytest.raises(BadChain, match="malformed"):
+        certificates._is_made_to_sign(bytes.fromhex(data))
+
+
+def test_what_the_chip_enforces__written_by_hand__read():
+    made, imported = bytes.fromhex("bf853e03020100"), bytes.fromhex("bf853e03020102")
+    to_sign, to_both = bytes.fromhex("a1053103020102"), bytes.fromhex("a1083106020102020103")
+
+    assert certificates._is_made_to_sign(to_sign + made)
+    assert certificates._is_made_to_sign(to_both + made)
+    assert not certificates._is_made_to_sign(to_sign + imported)
+    assert not certificates._is_made_to_sign(to_sign) and not certificates._is_made_to_sign(made)

@@ -1,13 +1,22 @@
 """A wrong record is put right by the register's word, or the resident reads why it stays."""
 
+import uuid
 from datetime import datetime
 
 import pytest
 
 from identity.api import corrections as api
-from identity.models import AccessLine, Correction, Organisation, Resident, StateChange
+from identity.models import (
+    AccessLine,
+    Correction,
+    Organisation,
+    RegisterChange,
+    Resident,
+    StateChange,
+)
 from tests import city
 from tests.administration import Office, open_city
+from vpass.common.sealed_fields import lookup_hash
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -79,7 +88,79 @@ def test_correction__not_this_person_in_the_register__refused_and_nothing_change
     resident = Resident.objects.get()
     assert (resident.real_name, resident.id_number) == (PERSON.real_name, PERSON.id_number)
     assert Correction.objects.get().state == "open"
-    assert AccessLine.objects.count() == 0
+    # The register was asked about the resident: that stays in the log.
+    line = AccessLine.objects.get()
+    assert (line.outcome, line.reason, line.fields) == ("refused", "correction.not_matched", [])
+
+
+def test_correction__of_a_number__found_by_it_again_told_and_not_undone_by_a_late_event(
+    office: Office, officer: city.DeskBrowser, phone: city.Phone, at: datetime
+):
+    wrong = "11010519491231002X"
+    row = Resident.objects.get()
+    row.real_name, row.id_number = "错字", wrong
+    row.id_number_hash = lookup_hash("id_number", wrong)
+    row.save()
+    asked = ask(phone, "id_number")
+    body = {"real_name": PERSON.real_name, "id_number": PERSON.id_number, "text": "已更正"}
+
+    answer = officer.send("POST", f"{DESK}/{asked}/grant", body, key=city.new_key())
+
+    assert answer.status_code == 200, answer.content
+    resident = Resident.objects.get()
+    assert bytes(resident.id_number_hash) == lookup_hash("id_number", PERSON.id_number)
+    register = city.make_terminal(
+        city.make_organisation("人口登记管理处", kind="department"),
+        scene="register",
+        key_id="register-1",
+    )
+    told = {
+        "event_id": str(uuid.uuid4()), "kind": "name_changed", "census_id": PERSON.census_id,
+        "sequence": 1, "real_name": "王旧名",
+    }  # fmt: skip
+    late = register.send("POST", "/api/register/v1/changes", told)
+    same = told | {"event_id": str(uuid.uuid4()), "sequence": 2, "real_name": PERSON.real_name}
+    assert late.json()["state"] == "review"
+    assert register.send("POST", "/api/register/v1/changes", same).json()["state"] == "applied"
+    assert Resident.objects.get().real_name == PERSON.real_name
+
+
+def test_correction__number_of_another_account__named_and_in_the_log(
+    office: Office, officer: city.DeskBrowser, phone: city.Phone, at: datetime
+):
+    mine = Resident.objects.get()
+    mine.real_name, mine.id_number, mine.id_number_hash = "错字", None, None
+    mine.save()
+    other = city.make_phone(1, at=at).caller.resident_id
+    Resident.objects.filter(id=other).update(
+        id_number_hash=lookup_hash("id_number", PERSON.id_number)
+    )
+    asked = ask(phone)
+    body = {"real_name": PERSON.real_name, "id_number": PERSON.id_number, "text": "x"}
+    key = city.new_key()
+
+    answers = [officer.send("POST", f"{DESK}/{asked}/grant", body, key=key) for _ in range(2)]
+
+    assert {city.problem(each) for each in answers} == {(409, "correction.number_taken")}
+    assert Resident.objects.get(id=mine.id).real_name == "错字"
+    assert AccessLine.objects.get().reason == "correction.number_taken"
+    assert Correction.objects.get().state == "open"
+
+
+def test_correction__register_told_something_meanwhile__to_be_tried_again(
+    office: Office, officer: city.DeskBrowser, phone: city.Phone, at: datetime
+):
+    asked = ask(phone)
+    RegisterChange.objects.create(
+        id=uuid.uuid4(), organisation=office.city, kind="name_changed", track="name", sequence=1,
+        census_hash=lookup_hash("census", PERSON.census_id), digest=b"d" * 32, received_at=at,
+        state="applied", resident=Resident.objects.get(),
+    )  # fmt: skip
+    body = {"real_name": PERSON.real_name, "id_number": PERSON.id_number, "text": "x"}
+
+    answer = officer.send("POST", f"{DESK}/{asked}/grant", body, key=city.new_key())
+
+    assert city.problem(answer) == (409, "identity.changing")
 
 
 def test_correction__refused_or_withdrawn__resident_reads_it(

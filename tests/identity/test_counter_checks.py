@@ -6,16 +6,22 @@ from typing import Any
 
 import pytest
 
-from identity import counter_checks, register
+from identity import counter_checks, devices, disclosure, register
 from identity.api import level_desk
 from identity.models import (
     AccessLine,
+    Delegation,
+    Deletion,
+    Device,
     Entitlement,
     InPersonCheck,
     LevelCheck,
     Organisation,
     Resident,
+    ReverseScan,
     Staff,
+    Suspension,
+    Takeover,
 )
 from tests import city
 from vpass.common.errors import NotFound
@@ -130,6 +136,51 @@ def test_raise__without_the_role_or_of_a_suspended_person__refused(
     assert Resident.objects.get().level == 2
 
 
+@pytest.mark.parametrize("change", ["ended", "frozen", "another"])
+def test_raise__phone_changed_since_the_scan__refused(
+    registrar: city.DeskBrowser, phone: city.Phone, at: datetime, change: str
+):
+    scanned = scan(registrar, phone.grant(at=at).code(at))["scan"]
+    if change == "another":
+        thief = city.Phone()
+        devices.bind_device(
+            resident=Resident.objects.get(),
+            point=city.signing.public_point(thief.key),
+            thumbprint=thief.thumbprint,
+            at=city.clock.now(),
+        )
+    else:
+        Device.objects.update(state=change)
+
+    answer = raise_level(registrar, scanned)
+
+    assert city.problem(answer) == (409, "level.phone_changed")
+    assert Resident.objects.get().level == 2
+    assert InPersonCheck.objects.count() == 0
+
+
+def test_raise__after_a_reverse_scan__by_the_phone_that_signed(
+    registrar: city.DeskBrowser, phone: city.Phone, at: datetime
+):
+    line = AccessLine.objects.create(
+        id=uuid.uuid4(), resident=Resident.objects.get(),
+        organisation_id=registrar.desk.organisation_id, desk_id=registrar.desk.id,
+        staff=registrar.staff, scene="id", purpose=counter_checks.PURPOSE, fields=[],
+        outcome="accepted", at=at,
+    )  # fmt: skip
+    of_nobody = raise_level(registrar, str(line.id))
+    ReverseScan.objects.create(
+        nonce_hash=b"n" * 32, organisation_id=line.organisation_id, desk_id=line.desk_id,
+        staff_id=line.staff_id, scene="id", purpose=line.purpose, fields=[], case_number="WF-51",
+        state="collected", shown_at=at, expires_at=at, device=phone.device, word="w", line=line,
+    )  # fmt: skip
+
+    answer = raise_level(registrar, str(line.id))
+
+    assert city.problem(of_nobody) == (409, "level.phone_changed")
+    assert answer.json()["level"] == 3
+
+
 # With the number that the phone shows
 
 
@@ -180,7 +231,9 @@ def test_enrol_at_counter__something_does_not_agree__refused_and_nothing_changed
 ):
     person, other = city.PEOPLE[3], city.PEOPLE[4]
     phone = city.make_phone(3, level=1, at=at)
-    city.make_phone(4, at=at)
+    # In force, but not to be moved to another phone.
+    taken = city.make_phone(4, at=at).device.resident_id
+    Resident.objects.filter(id=taken).update(state="suspended")
     said = number(phone)
     wrong = f"{(int(said) + 1) % 10**8:08d}"
     expected = [
@@ -204,7 +257,12 @@ def test_enrol_at_counter__something_does_not_agree__refused_and_nothing_changed
 
     mine = Resident.objects.get(id=phone.device.resident_id)
     assert (mine.level, mine.real_name, mine.id_number_hash) == (1, None, None)
-    assert InPersonCheck.objects.count() == AccessLine.objects.count() == 0
+    assert InPersonCheck.objects.count() == 0
+    # What the register was asked at the counter stays in the log of whoever's phone it was.
+    lines = AccessLine.objects.filter(resident=mine).order_by("id")
+    assert [(each.reason, each.fields) for each in lines] == [
+        ("identity.not_matched", []), ("identity.taken", []),
+    ]  # fmt: skip
     # Three tries found the number's row; the fifth ends it, right or wrong.
     assert LevelCheck.objects.get().tries == 3
     for _ in range(2):
@@ -212,6 +270,18 @@ def test_enrol_at_counter__something_does_not_agree__refused_and_nothing_changed
     assert LevelCheck.objects.get().state == "failed"
     late = registrar.send("POST", ENROLMENTS, told(person, said), key=city.new_key())
     assert city.problem(late) == (422, "counter_number.wrong")
+
+
+def test_enrol_at_counter__phone_that_showed_the_number_frozen__refused(
+    registrar: city.DeskBrowser, stub_register: city.StubRegister, at: datetime
+):
+    body = told(city.PEOPLE[3], number(city.make_phone(3, level=2, at=at)))
+    Device.objects.update(state="frozen")
+
+    answer = registrar.send("POST", ENROLMENTS, body, key=city.new_key())
+
+    assert city.problem(answer) == (409, "level.phone_changed")
+    assert Resident.objects.get().level == 2
 
 
 def test_enrol_at_counter__account_of_another_identity__not_matched(
@@ -225,6 +295,107 @@ def test_enrol_at_counter__account_of_another_identity__not_matched(
     assert city.problem(answer) == (422, "identity.not_matched")
     assert Resident.objects.get().real_name == city.PEOPLE[3].real_name
     assert Resident.objects.get().level == 2
+
+
+# The account that a person has already
+
+
+def test_enrol_at_counter__person_with_a_new_number__their_account_moves_to_this_phone(
+    registrar: city.DeskBrowser, stub_register: city.StubRegister, at: datetime
+):
+    person, lender = city.PEOPLE[3], city.PEOPLE[4]
+    old, new = city.make_phone(3, at=at), city.make_phone(4, level=1, at=at)
+    other = city.make_phone(5, at=at)
+    begun = new.device.resident_id
+    body = told(person, number(new), phone=lender.phone)
+
+    answer = registrar.send("POST", ENROLMENTS, body, key=city.new_key())
+
+    assert answer.status_code == 200, answer.content
+    own = Resident.objects.get(id=old.device.resident_id)
+    assert (own.level, own.real_name, own.phone) == (3, person.real_name, lender.phone)
+    assert bytes(own.phone_hash) == city.lookup_hash("phone", lender.phone)
+    assert answer.json() == {
+        "level": 3,
+        "holder": disclosure.pseudonym(
+            resident_id=own.id, organisation_id=registrar.desk.organisation_id
+        ),
+    }
+    states = {each.id: (each.resident_id, each.state) for each in Device.objects.all()}
+    assert states == {
+        old.device.id: (own.id, "ended"),
+        new.device.id: (own.id, "active"),
+        other.device.id: (other.device.resident_id, "active"),
+    }
+    closed = Resident.objects.get(id=begun)
+    assert (closed.state, closed.phone, closed.phone_hash) == ("closed", None, None)
+    assert new.send("GET", f"{city.RESIDENT}/me").json()["level"] == 3
+    assert city.problem(old.send("GET", f"{city.RESIDENT}/me")) == (401, "token.unknown")
+    # The old number is free: whoever has it now makes an account of their own.
+    again = Resident.objects.create(
+        phone=person.phone, phone_hash=city.lookup_hash("phone", person.phone), created_at=at
+    )
+    assert again.id != own.id
+    assert InPersonCheck.objects.get().resident_id == own.id
+    assert AccessLine.objects.get().resident_id == own.id
+    assert AuditEvent.objects.get(action="account.moved").detail == {"closed": str(begun)}
+
+
+def test_enrol_at_counter__child_whom_a_parent_registered__has_the_account_alone(
+    registrar: city.DeskBrowser, stub_register: city.StubRegister, at: datetime
+):
+    person, parent = city.PEOPLE[3], city.make_phone(5, at=at)
+    child = Resident.objects.create(
+        level=2, is_dependent=True, created_at=at,
+        real_name=person.real_name, id_number=person.id_number,
+        id_number_hash=city.lookup_hash("id_number", person.id_number),
+        census_hash=city.lookup_hash("census", person.census_id),
+    )  # fmt: skip
+    given = Delegation.objects.create(
+        kind="child", principal=child, delegate_id=parent.device.resident_id, scenes=["id"],
+        state="active", created_at=at, expires_at=at + timedelta(days=30), word="w", receipt="r",
+    )  # fmt: skip
+    phone = city.make_phone(3, level=1, at=at)
+    body = told(person, number(phone))
+
+    answer = registrar.send("POST", ENROLMENTS, body, key=city.new_key())
+
+    assert answer.status_code == 200, answer.content
+    child.refresh_from_db()
+    assert (child.level, child.is_dependent, child.phone) == (3, False, person.phone)
+    assert Device.objects.get(id=phone.device.id).resident_id == child.id
+    assert Delegation.objects.get(id=given.id).state == "revoked"
+
+
+@pytest.mark.parametrize("what", ["suspended", "deletion", "takeover"])
+def test_enrol_at_counter__account_on_the_phone_is_not_empty__nothing_moves(
+    registrar: city.DeskBrowser, stub_register: city.StubRegister, at: datetime, what: str
+):
+    old, new = city.make_phone(3, at=at), city.make_phone(4, level=1, at=at)
+    body = told(city.PEOPLE[3], number(new), phone=city.PEOPLE[4].phone)
+    begun = Resident.objects.get(id=new.device.resident_id)
+    if what == "suspended":
+        Suspension.objects.create(
+            resident=begun, source="police", scope="pay", reason="x", set_at=at
+        )
+    elif what == "deletion":
+        Deletion.objects.create(
+            id=uuid.uuid4(), resident=begun, device=new.device, asked_at=at, due_at=at
+        )
+    else:
+        Takeover.objects.create(
+            resident=begun, reference="r", reference_hash=b"r" * 32, imported_at=at, claimed_at=at
+        )
+
+    answer = registrar.send("POST", ENROLMENTS, body, key=city.new_key())
+
+    assert city.problem(answer) == (409, "identity.taken")
+    own = Resident.objects.get(id=old.device.resident_id)
+    assert (own.level, own.phone) == (2, city.PEOPLE[3].phone)
+    begun.refresh_from_db()
+    assert (begun.state, begun.level) == ("active", 1)
+    assert set(Device.objects.values_list("state", flat=True)) == {"active"}
+    assert LevelCheck.objects.get().state == "asked"
 
 
 def test_enrol_at_counter__register_away__said_so_and_the_number_still_good(

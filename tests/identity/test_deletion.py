@@ -10,7 +10,7 @@ from django.apps import apps
 from django.db import IntegrityError
 
 from cards.models import Card
-from identity import deletion, own_data, takeovers
+from identity import deletion, devices, lost_phones, own_data, takeovers
 from identity.models import (
     AccessLine,
     Deletion,
@@ -29,6 +29,7 @@ from identity.models import (
     Resident,
     ReverseScan,
     Staff,
+    StateChange,
     Suspension,
     Takeover,
 )
@@ -50,8 +51,8 @@ from tests.identity import test_register_changes as register_changes
 from tests.identity import test_reverse_scans as reverse_scans
 from tests.shop import Shop, fill, open_shop
 from tests.together import together
-from vpass.common import clock, contributions, outbox
-from vpass.common.models import AuditEvent, IdempotencyRecord
+from vpass.common import clock, contributions, outbox, sms
+from vpass.common.models import AuditEvent, IdempotencyRecord, OutboxDelivery
 from vpass.common.sealed_fields import SealedText, lookup_hash, unseal
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -142,8 +143,9 @@ def test_request__something_open__refused_with_every_reason_and_told_again_when_
     assert refused.json()["obligations"] == ["identity.suspended", money.BALANCE]
     assert Deletion.objects.count() == 0
     Deletion.objects.create(
-        id=city.uuid.uuid4(), resident_id=resident_id, asked_at=at, due_at=at + timedelta(days=7)
-    )
+        id=city.uuid.uuid4(), resident_id=resident_id, device_id=phone.caller.device_id,
+        asked_at=at, due_at=at + timedelta(days=7),
+    )  # fmt: skip
     assert deletion.delete_due(at=at + timedelta(days=7)) == 0
     shown = phone.send("GET", PATH).json()["items"][0]
     assert (shown["state"], shown["obligations"]) == (
@@ -346,6 +348,50 @@ def test_delete__after_seven_days__nothing_of_the_person_is_left_and_may_come_ag
 def test_canaries__before_the_deletion__found_when_sealed_fields_are_opened(phone: city.Phone):
     assert found_in("\n".join(opened_values()), {"name": PERSON.real_name}) == {"name"}
     assert any(each.hex() in dump_of_database() for each in hashes(PERSON))
+
+
+def test_request__person_told_by_text_message_unless_called_off(
+    phone: city.Phone, at: datetime, monkeypatch: pytest.MonkeyPatch
+):
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(sms, "send_text", lambda **message: sent.append(message))
+    deletion_id = ask(phone, at=at).json()["id"]
+    row = OutboxDelivery.objects.get(name=deletion.DELETION_ASKED)
+    event = outbox.Event(
+        id=row.event_id, name=row.name, payload=row.payload, published_at=at, attempt=1
+    )
+
+    deletion.tell_of_request(event)
+    phone.send("POST", f"{PATH}/{deletion_id}/cancellation", {}, key=city.new_key())
+    deletion.tell_of_request(event)
+
+    assert row.payload == {"deletion": deletion_id}
+    assert [(each["to"], each["message_id"]) for each in sent] == [(PERSON.phone, event.id)]
+    day = str(clock.city_date(at + timedelta(days=7)))
+    assert sent[0]["text"].count(day) == 2
+    assert len(sent[0]["text"]) <= 500
+
+
+def test_delete__phone_that_asked_frozen_or_replaced__account_stays(
+    phone: city.Phone, at: datetime
+):
+    resident_id, device_id = phone.caller.resident_id, phone.caller.device_id
+    ask(phone, at=at)
+    named = {"resident_id": resident_id, "device_id": device_id, "actor": "t", "at": at}
+
+    lost_phones.freeze_device(**named)
+    # Found again: what a thief may have asked for does not come back with it.
+    lost_phones.thaw_device(**named)
+
+    assert Deletion.objects.get().state == "cancelled"
+    assert StateChange.objects.get(object_kind="deletion").event == "call_off"
+    assert deletion.delete_due(at=at + DUE) == 0
+    phone.token = devices.issue_token(device=Device.objects.get(), at=at).access_token
+    ask(phone, at=at)
+    Device.objects.update(state="ended")
+    assert deletion.delete_due(at=at + DUE) == 0
+    assert [each.state for each in Deletion.objects.order_by("id")] == ["cancelled"] * 2
+    assert Resident.objects.get().state == "active"
 
 
 def test_delete__two_workers_at_once__done_once(phone: city.Phone, at: datetime):

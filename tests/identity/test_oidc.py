@@ -24,8 +24,10 @@ from identity.models import (
     Organisation,
     Resident,
 )
+from identity.oidc import requests as oidc_requests
+from identity.oidc import tokens as oidc_tokens
 from tests import city, relying
-from vpass.common import signing
+from vpass.common import limits, signing
 from vpass.common.models import AuditEvent
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -94,6 +96,21 @@ def test_subject__pairwise__differs_between_organisations_and_is_the_counters_ow
 
 
 # The authorization request
+
+
+def test_begin__fresh_browser_each_time__limited_for_each_relying_party(
+    site: relying.Site, at: datetime, monkeypatch: pytest.MonkeyPatch
+):
+    few = limits.Limit("login.begun_at_party", maximum=2, per=timedelta(minutes=1))
+    monkeypatch.setattr(oidc_requests, "BEGUN_AT_PARTY", few)
+    other = relying.open_site(at=at, name="潍坊市文化旅游局")
+
+    answers = [relying.Browser().begin(site.query()) for _ in range(3)]
+
+    assert [each.status_code for each in answers] == [201, 201, 429]
+    assert city.problem(answers[2]) == (429, "limit.reached")
+    assert Login.objects.count() == 2
+    assert relying.Browser().begin(other.query()).status_code == 201
 
 
 def fault(site: relying.Site, **changes: Any) -> str:
@@ -508,6 +525,34 @@ def test_right__smaller_than_at_the_login__no_more_is_told(
     assert AccessLine.objects.latest("id").fields == ["over_18"]
 
 
+def test_user_info__token_for_less_than_the_login__no_more_is_told(
+    site: relying.Site, phone: city.Phone, at: datetime
+):
+    tokens = site.log_in(phone, at=at)
+    LoginAccessToken.objects.update(scope="openid over_18")
+
+    told = site.user_info(tokens["access_token"]).json()
+
+    assert sorted(told) == ["over_18", "sub"]
+    assert AccessLine.objects.latest("id").fields == ["over_18"]
+
+
+def test_user_info__again_and_again__limited_for_each_login(
+    site: relying.Site, phone: city.Phone, at: datetime, monkeypatch: pytest.MonkeyPatch
+):
+    few = limits.Limit("login.user_info", maximum=1, per=timedelta(hours=1))
+    monkeypatch.setattr(oidc_tokens, "LOOKS_PER_LOGIN", few)
+    first, second = site.log_in(phone, at=at), site.log_in(phone, at=at)
+
+    assert site.user_info(first["access_token"]).status_code == 200
+    lines = AccessLine.objects.count()
+    refused = site.user_info(first["access_token"])
+    assert error_of(refused) == (429, "slow_down")
+    assert 3500 < int(refused["Retry-After"]) <= 3600
+    assert AccessLine.objects.count() == lines
+    assert site.user_info(second["access_token"]).status_code == 200
+
+
 # The end
 
 
@@ -628,6 +673,22 @@ def test_purge__long_ended__hashes_go_and_the_login_stays(
 
     assert not LoginCode.objects.exists() and not LoginRefreshToken.objects.exists()
     assert Login.objects.get().state == "lapsed"
+
+
+def test_purge__logins_that_nobody_answered__gone_after_a_day(
+    site: relying.Site, phone: city.Phone, at: datetime
+):
+    relying.Browser().begin(site.query())
+    ended = at + logins.ASK_LIFE + timedelta(minutes=1)
+    answered = relying.Browser().begin(site.query()).json()["id"]
+    phone.send("POST", f"{city.RESIDENT}/logins/{answered}/refusal", {}, key=city.new_key())
+    logins.expire_old(at=ended)
+
+    logins.purge(at=ended)
+    assert Login.objects.count() == 2
+    logins.purge(at=ended + logins.KEEP_UNANSWERED_FOR)
+
+    assert [str(each.id) for each in Login.objects.all()] == [answered]
 
 
 def test_discovery__names_what_there_is_and_nothing_else():

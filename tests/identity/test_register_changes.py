@@ -1,5 +1,6 @@
 """What the register tells by itself: once, in any order, and never two accounts for one number."""
 
+import json
 import uuid
 from datetime import datetime
 from typing import Any
@@ -74,6 +75,9 @@ def test_change__new_name_twice__changed_once_and_in_the_log(
     assert (line.scene, line.purpose, line.fields, line.terminal_id) == (
         "register", "name-changed", ["real_name"], register.terminal.id,
     )  # fmt: skip
+    # Keyed: who has the table alone cannot try names and numbers out against it.
+    body = json.dumps(told | {"id_number": None}, sort_keys=True, ensure_ascii=False)
+    assert bytes(row.digest) == city.lookup_hash("register-change", body)
     payloads = OutboxDelivery.objects.values_list("payload", flat=True)
     assert "王新名" not in str(list(payloads))
     other = tell(register, told | {"real_name": "王别名"})

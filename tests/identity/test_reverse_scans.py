@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from identity import disclosure, reverse_scans
+from identity.code_claims import SCENES
 from identity.models import AccessLine, Entitlement, Resident, ReverseScan
 from tests import city
 from vpass.common import signing
@@ -85,6 +86,25 @@ def test_reverse_scan__signed_by_the_phone__the_desk_sees_its_fields_once(
     assert city.problem(collect(counter, shown["id"])) == (409, "reverse_scan.over")
     kept = ReverseScan.objects.get()
     assert nonce_of(shown).encode() not in bytes(kept.nonce_hash) and kept.state == "collected"
+
+
+@pytest.mark.parametrize("when", ["before the answer", "after it"])
+def test_reverse_scan__scene_closed_for_the_person__refused_and_nothing_seen(
+    counter: city.DeskBrowser, phone: city.Phone, at: datetime, when: str
+):
+    shown = show(counter).json()
+    asked = look(phone, nonce_of(shown)).json()
+    if when == "after it":
+        send_answer(phone, shown["id"], word(phone, asked, nonce_of(shown), at=at))
+    Resident.objects.update(suspended_scenes=SCENES["id"])
+
+    if when == "after it":
+        answer = collect(counter, shown["id"])
+    else:
+        answer = send_answer(phone, shown["id"], word(phone, asked, nonce_of(shown), at=at))
+
+    assert city.problem(answer) == (403, "account.suspended")
+    assert AccessLine.objects.count() == 0
 
 
 def test_reverse_scan__what_is_signed_differs_from_what_is_shown__refused_and_still_open(

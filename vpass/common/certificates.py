@@ -2,8 +2,8 @@
 
 Pure like `signing`: no Django. Of X.509 (RFC 5280) only what such chains need is accepted: P-256
 and ECDSA with SHA-256 throughout, each certificate signed by the next, the last by a known root.
-The leaf carries the maker's statement as published for Android phones (OID below): security level
-and the challenge for which the key was made.
+The leaf carries the maker's statement as published for Android phones (OID below): security level,
+the challenge for which the key was made, and that the chip itself made it, to sign with.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,6 +26,10 @@ MAX_CERTIFICATE_BYTES = 4096
 # What the statement calls a key outside, inside, and in a chip of its own: all but the first count.
 SOFTWARE = 0
 SECURITY_LEVELS = (1, 2)
+# Of what the chip enforces: `purpose` [1] SET OF INTEGER, and `origin` [702] INTEGER. A key that
+# was made elsewhere and brought in has another origin: whoever brought it may have it still.
+PURPOSE, ORIGIN = b"\xa1", b"\xbf\x85\x3e"
+SIGN, GENERATED = b"\x02", b"\x00"
 
 # What the library says of bytes that are no certificate, or a bad one; the last is a word of
 # warning, raised where warnings are errors.
@@ -39,7 +43,7 @@ _UNREADABLE = (
 )
 _ES256 = ec.ECDSA(hashes.SHA256())
 _READ = frozenset({x509.BasicConstraints.oid, x509.KeyUsage.oid, STATEMENT})
-_SEQUENCE, _INTEGER, _ENUMERATED, _OCTETS = 0x30, 0x02, 0x0A, 0x04
+_SEQUENCE, _SET, _INTEGER, _ENUMERATED, _OCTETS = 0x30, 0x31, 0x02, 0x0A, 0x04
 
 
 class BadChain(SignatureError):
@@ -91,8 +95,8 @@ def _read_chain(
         _judge_issuer(certificate, issuer, below=below)
     leaf = certificates[0]
     _judge_leaf(leaf)
-    level, challenge = _read_statement(leaf)
-    if level not in SECURITY_LEVELS:
+    level, challenge, enforced = _read_statement(leaf)
+    if level not in SECURITY_LEVELS or not _is_made_to_sign(enforced):
         raise BadChain("not_hardware")
     return Vouched(point=public_point(_key(leaf)), challenge=challenge, root=root)
 
@@ -170,11 +174,12 @@ def _usage(certificate: x509.Certificate) -> x509.KeyUsage | None:
         return None
 
 
-def _read_statement(leaf: x509.Certificate) -> tuple[int, bytes]:
-    """The lower of the two security levels, and the challenge.
+def _read_statement(leaf: x509.Certificate) -> tuple[int, bytes, bytes]:
+    """The lower of the two security levels, the challenge, and what the chip enforces.
 
     SEQUENCE { version INTEGER, level ENUMERATED, version INTEGER, level ENUMERATED, challenge
-    OCTET STRING, uniqueId OCTET STRING, two SEQUENCEs of what the key may do }.
+    OCTET STRING, uniqueId OCTET STRING, two SEQUENCEs of what the key may do: as the phone's
+    system enforces it, and as the chip does }.
     """
     try:
         extension = leaf.extensions.get_extension_for_oid(STATEMENT).value
@@ -190,22 +195,59 @@ def _read_statement(leaf: x509.Certificate) -> tuple[int, bytes]:
     challenge, inner = _element(inner, _OCTETS)
     _, inner = _element(inner, _OCTETS)
     _, inner = _element(inner, _SEQUENCE)
-    _, inner = _element(inner, _SEQUENCE)
+    enforced, inner = _element(inner, _SEQUENCE)
     if rest or inner or len(level) != 1 or len(chip_level) != 1:
         raise BadChain("malformed")
-    return min(level[0], chip_level[0]), challenge
+    return min(level[0], chip_level[0]), challenge, enforced
+
+
+def _is_made_to_sign(enforced: bytes) -> bool:
+    """Whether the chip says that it made the key itself, and that the key may sign."""
+    said: dict[bytes, bytes] = {}
+    while enforced:
+        tag = _tag(enforced)
+        content, enforced = _after(enforced, tag)
+        if tag in said:
+            raise BadChain("malformed")
+        said[tag] = content
+    if PURPOSE not in said or ORIGIN not in said:
+        return False
+    origin, beyond = _element(said[ORIGIN], _INTEGER)
+    purposes, rest = _element(said[PURPOSE], _SET)
+    found = set()
+    while purposes:
+        purpose, purposes = _element(purposes, _INTEGER)
+        found.add(purpose)
+    if beyond or rest:
+        raise BadChain("malformed")
+    return origin == GENERATED and SIGN in found
+
+
+def _tag(data: bytes) -> bytes:
+    """The bytes of the tag at the beginning; a number from 31 on takes more than one (X.690)."""
+    if data[0] & 0x1F != 0x1F:
+        return data[:1]
+    for end in range(1, min(len(data), 4)):
+        if data[end] < 0x80:
+            return data[: end + 1]
+    raise BadChain("malformed")
 
 
 def _element(data: bytes, tag: int) -> tuple[bytes, bytes]:
     """The content of the DER element of this tag at the beginning, and what follows it."""
-    if len(data) < 2 or data[0] != tag:
+    return _after(data, bytes([tag]))
+
+
+def _after(data: bytes, tag: bytes) -> tuple[bytes, bytes]:
+    start = len(tag) + 1
+    if len(data) < start or not data.startswith(tag):
         raise BadChain("malformed")
-    length, start = data[1], 2
+    length = data[start - 1]
     if length >= 0x80:
         count = length - 0x80
         if count not in (1, 2):
             raise BadChain("malformed")
-        length, start = int.from_bytes(data[2 : 2 + count]), 2 + count
+        length, start = int.from_bytes(data[start : start + count]), start + count
         if length < 0x80 or length < 1 << 8 * (count - 1):
             raise BadChain("malformed")
     if len(data) < start + length:

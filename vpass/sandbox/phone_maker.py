@@ -26,6 +26,7 @@ _DIGITAL_SIGNATURE, _KEY_CERT_SIGN = b"\x07\x80", b"\x02\x04"
 FAULTS = (
     "", "expired", "not_yet", "foreign_root", "broken", "software", "no_statement", "leaf_is_ca",
     "batch_no_ca", "path_too_long", "leaf_cannot_sign", "no_root", "high_critical",
+    "imported", "silent_of_origin", "software_origin", "only_to_agree",
 )  # fmt: skip
 
 
@@ -67,7 +68,7 @@ class PhoneMaker:
             leaf_extensions.append(_extension("551d20", _der(0x30), critical=True))
         if fault != "no_statement":
             level = 0 if fault == "software" else 1
-            leaf_extensions.append(_extension(_STATEMENT, _statement(level, challenge)))
+            leaf_extensions.append(_extension(_STATEMENT, _statement(level, challenge, fault)))
         leaf = _certificate(
             subject="Phone key", issuer=BATCH_NAME, point=point, signer=signer,
             extensions=leaf_extensions, shift=fault,
@@ -121,9 +122,23 @@ def _certificate(
     return _der(0x30, signed, algorithm, _der(0x03, b"\x00", _der(0x30, _integer(r), _integer(s))))
 
 
-def _statement(level: int, challenge: bytes) -> bytes:
-    """KeyDescription: attestation version 4, Keymaster 4.1, nothing said of what the key may do."""
+def _statement(level: int, challenge: bytes, fault: str) -> bytes:
+    """KeyDescription: attestation version 4, Keymaster 4.1, and what the key may do.
+
+    The system enforces nothing; the chip says: purpose SIGN (or AGREE_KEY), algorithm EC, of 256
+    bits, with SHA-256, no authentication needed, origin GENERATED (or IMPORTED).
+    """
     security = _der(0x0A, bytes([level]))
+    origin = _tagged(702, _integer(2 if fault == "imported" else 0))
+    system = [origin] if fault == "software_origin" else []
+    chip = [
+        _tagged(1, _der(0x31, _integer(6 if fault == "only_to_agree" else 2))),
+        _tagged(2, _integer(3)),
+        _tagged(3, _integer(256)),
+        _tagged(5, _der(0x31, _integer(4))),
+        _tagged(503, _der(0x05)),
+        *([] if fault in ("silent_of_origin", "software_origin") else [origin]),
+    ]
     return _der(
         0x30,
         _integer(4),
@@ -132,9 +147,17 @@ def _statement(level: int, challenge: bytes) -> bytes:
         security,
         _der(0x04, challenge),
         _der(0x04),
-        _der(0x30),
-        _der(0x30),
+        _der(0x30, *system),
+        _der(0x30, *chip),
     )
+
+
+def _tagged(number: int, inner: bytes) -> bytes:
+    """An EXPLICIT context tag; the numbers here are below 2^14."""
+    if number < 31:
+        return _der(0xA0 | number, inner)
+    whole = _der(0xBF, inner)
+    return whole[:1] + bytes([0x80 | number >> 7, number & 0x7F]) + whole[1:]
 
 
 def _authority(room: int | None) -> bytes:
