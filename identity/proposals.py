@@ -93,7 +93,7 @@ ACTIONS: dict[str, _Action] = {
     "staff.grant_roles": _Action(find=_staff, do=staffing.grant_roles),
     "staff.move": _Action(find=_staff, do=staffing.move),
     "staff.reset": _Action(find=_staff, do=staffing.reset),
-    "staff.lift": _Action(find=_staff, do=registration.lift),
+    "staff.lift": _Action(find=_staff, do=staffing.lift),
 }
 
 

@@ -3,7 +3,7 @@
 import base64
 import secrets
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from django.db import IntegrityError, transaction
 from django_otp import match_token
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from identity import staff, states, subtree
+from identity import registration, staff, states, subtree
 from identity.history import change_state
 from identity.models import Invitation, Staff
 from identity.organisations import new_code
@@ -200,9 +200,7 @@ def remove_roles(
 
 def grant_roles(person: Staff, detail: Mapping[str, Any], *, caller: Caller, at: datetime) -> Made:
     """Give somebody roles in addition to those they have. Raises RoleOfCity."""
-    beyond = sorted(set(detail["roles"]) - LOCAL_ROLES)
-    if beyond and not _is_of_root(caller):
-        raise RoleOfCity(roles=beyond)
+    _refuse_roles_of_city(detail["roles"], caller=caller)
     person = _lock(person)
     person.roles = sorted({*person.roles, *detail["roles"]})
     person.save(update_fields=["roles"])
@@ -225,8 +223,13 @@ def move(person: Staff, detail: Mapping[str, Any], *, caller: Caller, at: dateti
 
 
 def reset(person: Staff, _detail: Mapping[str, Any], *, caller: Caller, at: datetime) -> Made:
-    """Invite somebody anew whose password or second factor is lost; both end at once."""
+    """Invite somebody anew whose password or second factor is lost; both end at once.
+
+    Who holds the new code comes in with the roles that are there, so somebody with roles of the
+    city's is invited anew by the city alone. Raises RoleOfCity.
+    """
     person = _lock(person)
+    _refuse_roles_of_city(person.roles, caller=caller)
     user = person.user
     user.is_active = False
     user.set_unusable_password()
@@ -234,6 +237,21 @@ def reset(person: Staff, _detail: Mapping[str, Any], *, caller: Caller, at: date
     TOTPDevice.objects.filter(user=user).delete()
     staff.end_sessions(person.id, at=at)
     return Made(id=person.id, code=_invite(person, actor=caller.scope, at=at))
+
+
+def lift(person: Staff, detail: Mapping[str, Any], *, caller: Caller, at: datetime) -> Made:
+    """Let somebody in again, with the roles that are there.
+
+    Raises RoleOfCity, and states.IllegalTransition when they are not suspended.
+    """
+    _refuse_roles_of_city(_lock(person).roles, caller=caller)
+    return registration.lift(person, detail, caller=caller, at=at)
+
+
+def _refuse_roles_of_city(roles: Iterable[str], *, caller: Caller) -> None:
+    beyond = sorted(set(roles) - LOCAL_ROLES)
+    if beyond and not subtree.is_root(required(caller.organisation_id)):
+        raise RoleOfCity(roles=beyond)
 
 
 def _invite(person: Staff, *, actor: str, at: datetime) -> str:
@@ -280,10 +298,6 @@ def _set_password(user: User, password: str) -> None:
 
 def _lock(person: Staff) -> Staff:
     return Staff.objects.select_related("user").select_for_update(of=("self",)).get(id=person.id)
-
-
-def _is_of_root(caller: Caller) -> bool:
-    return subtree.is_root(required(caller.organisation_id))
 
 
 def _audit(action: str, person: Staff, *, actor: str, at: datetime, **detail: Any) -> None:
