@@ -82,7 +82,7 @@ ACTIONS: dict[str, _Action] = {
     "organisation.rename": _Action(find=subtree.find_below, do=registration.rename_organisation),
     "organisation.allow": _Action(find=subtree.find_below, do=registration.allow),
     "organisation.lift": _Action(find=subtree.find_below, do=registration.lift),
-    "entitlement.set": _Action(find=_organisation, do=registration.set_entitlement),
+    "entitlement.set": _Action(find=subtree.find_below, do=registration.set_entitlement),
     "entitlement.end": _Action(find=_organisation, do=registration.end_entitlement),
     "desk.register": _Action(find=_organisation, do=registration.register_desk),
     "desk.enrol": _Action(find=_desk, do=registration.enrol_desk_anew),

@@ -17,8 +17,8 @@ from identity import organisations, staff, states, subtree
 from identity.history import change_state
 from identity.models import Desk, Entitlement, Organisation, Terminal
 from vpass.common import audit
-from vpass.common.callers import Caller
-from vpass.common.errors import Conflict, DomainError, NotFound
+from vpass.common.callers import Caller, required
+from vpass.common.errors import Conflict, DomainError, NotAllowed, NotFound
 
 Registered = Literal["organisation", "desk", "terminal", "staff"]
 
@@ -55,6 +55,13 @@ class BeyondBounds(DomainError):
     code = "registration.beyond_bounds"
     status = 422
     title_zh = "超出上级单位允许的范围"
+
+
+class RightOfCity(NotAllowed):
+    """Only the city itself keeps a look from the resident's log, or a part of it."""
+
+    code = "entitlement.of_city"
+    title_zh = "仅市级可授予延迟告知或隐去信息的权限"
 
 
 class RootStays(Conflict):
@@ -181,8 +188,11 @@ def set_entitlement(
 ) -> Made:
     """Say what an organisation may see in a scene for a purpose; replaces what it might before.
 
-    Raises BeyondBounds.
+    Raises BeyondBounds, RightOfCity.
     """
+    is_kept_from_log = detail["shields_others"] or detail["deferred_days"] > 0
+    if is_kept_from_log and not subtree.is_root(required(caller.organisation_id)):
+        raise RightOfCity
     asked = [*detail["attributes"], *detail["may_ask"]]
     _refuse_beyond(organisation.id, scenes=[detail["scene"]], attributes=asked)
     named = {name: detail[name] for name in ("scene", "purpose")}

@@ -201,6 +201,31 @@ def test_entitlement__set_by_two_then_ended__the_desk_sees_it_and_then_no_more(
     assert line["purpose"]["en"] == "Housing"
 
 
+def test_entitlement__ones_own_or_kept_from_the_log__from_above_and_by_the_city_alone(
+    office: Office, at: datetime
+):
+    hall = open_city(at=at, parent=office.city)
+    department = city.make_organisation("分中心", parent=hall.city, kind="department")
+    Entitlement.objects.all().delete()
+    deferred = RIGHT | {"deferred_days": 3650, "legal_basis": "Some law"}
+    shielded = RIGHT | {"shields_others": True}
+
+    own = hall.ask("entitlement.set", hall.city.id, RIGHT)
+    half = hall.approve(office.propose("entitlement.set", hall.city.id, RIGHT)["id"])
+    kept = [hall.ask("entitlement.set", department.id, each) for each in (deferred, shielded)]
+    agreed = hall.approve(office.propose("entitlement.set", department.id, deferred)["id"])
+
+    assert city.problem(own) == city.problem(half) == (403, "organisation.own")
+    assert {city.problem(each) for each in (*kept, agreed)} == {(403, "entitlement.of_city")}
+    assert not Entitlement.objects.exists()
+    hall.agree("entitlement.set", department.id, RIGHT)
+    office.agree("entitlement.set", department.id, shielded)
+    office.agree("entitlement.set", office.city.id, deferred | {"purpose": "investigation"})
+    assert sorted(
+        Entitlement.objects.values_list("organisation", "shields_others", "deferred_days")
+    ) == sorted([(department.id, True, 0), (office.city.id, False, 3650)])
+
+
 def test_suspend__an_organisation__all_below_refused_with_the_next_request_until_two_lift_it(
     office: Office, phone: city.Phone, at: datetime
 ):
