@@ -30,7 +30,16 @@ ADMINISTRATOR, APPROVER = "administrator", "approver"
 # What an organisation's own administrators give; all other roles reach beyond it, so the city's do.
 LOCAL_ROLES = frozenset({ADMINISTRATOR, APPROVER, "privacy"})
 CITY_ROLES = frozenset(
-    {"registrar", "hotline", "police", "risk", "operator", "finance", "operations"}
+    {
+        "registrar",
+        "register-review",
+        "hotline",
+        "police",
+        "risk",
+        "operator",
+        "finance",
+        "operations",
+    }
 )
 INVITATION_LIFE = timedelta(days=7)
 # At one desk, so that codes and one-time codes can't be tried out.

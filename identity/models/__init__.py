@@ -28,6 +28,7 @@ from identity.models.logins import (
 )
 from identity.models.organisations import (
     ATTRIBUTES,
+    PLACE_SCENES,
     SCENES,
     SHAREABLE,
     Desk,
@@ -61,6 +62,7 @@ from identity.models.reverse_scans import ReverseScan
 __all__ = [
     "ATTRIBUTES",
     "DELEGABLE_SCENES",
+    "PLACE_SCENES",
     "SCENES",
     "SHAREABLE",
     "SHARE_LIFE",

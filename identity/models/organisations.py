@@ -23,7 +23,7 @@ SHAREABLE = [
 ]
 ATTRIBUTES = [*SHAREABLE, "photo"]
 # Where desks and machines of an organisation may work: scenes of codes, and those of systems.
-SCENES = [
+PLACE_SCENES = [
     "id",
     "pay",
     "bus",
@@ -35,6 +35,9 @@ SCENES = [
     "issuer",
     "operations",
 ]
+# What rights and bounds may name beyond those: logging in at a web service, and the population
+# register, whose one system is no administrator's to add to.
+SCENES = [*PLACE_SCENES, "login", "register"]
 
 
 class Organisation(models.Model):

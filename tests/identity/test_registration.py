@@ -131,16 +131,18 @@ def test_propose__twice_or_decided_or_old__each_its_own_code(office: Office, at:
         ("organisation.register", HALL | {"kind": "palace"}, "request.invalid"),
         ("organisation.register", HALL | {"state": "active"}, "request.invalid"),
         ("desk.register", DESK | {"scene": "moon"}, "request.invalid"),
+        ("terminal.register", DESK | {"scene": "register"}, "request.invalid"),
         ("desk.register", {}, "request.invalid"),
         ("desk.enrol", {}, "object.not_found"),
         ("entitlement.set", RIGHT | {"attributes": ["blood"]}, "request.invalid"),
+        ("entitlement.set", RIGHT | {"may_ask": ["photo"]}, "request.invalid"),
         ("entitlement.set", RIGHT | {"deferred_days": 9}, "request.invalid"),
         ("entitlement.end", {"scene": "id", "purpose": "nothing"}, "object.not_found"),
         ("organisation.lift", {}, "state.illegal_transition"),
         ("organisation.lift", {"x": 1}, "request.invalid"),
         ("organisation.fly", {}, "request.invalid"),
     ],
-    ids=[str(number) for number in range(13)],
+    ids=[str(number) for number in range(15)],
 )
 def test_propose__cannot_be_done__its_own_code_and_no_proposal(
     office: Office, action: str, detail: dict[str, Any], code: str
@@ -182,6 +184,27 @@ def test_bounds__inherited_down_the_tree__beyond_is_refused_and_narrowing_cuts_r
 
     rights = Entitlement.objects.filter(organisation=department, ended_at=None)
     assert [(each.scene, each.attributes) for each in rights] == [("id", ["real_name"])]
+
+
+def test_allow__rights_to_log_in_and_of_the_register__stay_and_can_be_given_back(office: Office):
+    hall = below(office)
+    everything = {"scenes": None, "attributes": None}
+    for scene in ("login", "register"):
+        office.agree("entitlement.set", hall.id, RIGHT | {"scene": scene})
+
+    office.agree("organisation.allow", hall.id, everything | {"attributes": ["real_name"]})
+    in_force = Entitlement.objects.filter(organisation=hall, purpose="housing", ended_at=None)
+    assert sorted(in_force.values_list("scene", flat=True)) == ["login", "register"]
+    assert {tuple(each.attributes) for each in in_force} == {("real_name",)}
+    office.agree("organisation.allow", hall.id, everything | {"scenes": ["id", "register"]})
+    assert [each.scene for each in in_force.all()] == ["register"]
+    back = RIGHT | {"scene": "login", "attributes": ["real_name"]}
+    assert city.problem(office.ask("entitlement.set", hall.id, back)) == (
+        422, "registration.beyond_bounds",
+    )  # fmt: skip
+    office.agree("organisation.allow", hall.id, everything | {"scenes": ["login", "register"]})
+    office.agree("entitlement.set", hall.id, back)
+    assert sorted(in_force.values_list("scene", flat=True)) == ["login", "register"]
 
 
 def test_entitlement__set_by_two_then_ended__the_desk_sees_it_and_then_no_more(
