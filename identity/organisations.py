@@ -8,7 +8,7 @@ from django.db.models import BooleanField, F, Func
 
 from identity import queries, states
 from identity.history import change_state
-from identity.models import Desk, DeskEnrolment, MachineKey, Terminal, TerminalEnrolment
+from identity.models import IS_OPEN, Desk, DeskEnrolment, MachineKey, Terminal, TerminalEnrolment
 from vpass.common import audit, key_proofs
 from vpass.common.callers import Caller, KnownCaller
 from vpass.common.errors import DomainError
@@ -18,8 +18,6 @@ from vpass.common.signing import VerificationKey
 CODE_LIFE = timedelta(days=7)
 # Without 0, 1, I and O, which a clerk would mistype.
 _CODE_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
-
-_IS_OPEN = "organisation_is_open_v1"
 
 # What the machines of these organisations may call; all others are terminals. A bank or a bus
 # company that issues cards calls as their issuer with a machine of this scene.
@@ -188,7 +186,7 @@ def find_machine_caller(key_id: str, at: datetime) -> KnownCaller | None:
 
 def is_open(organisation: str) -> Func:
     """The condition that an organisation (a path of fields to it) and all above it are active."""
-    return Func(F(f"{organisation}_id"), function=_IS_OPEN, output_field=BooleanField())
+    return Func(F(f"{organisation}_id"), function=IS_OPEN, output_field=BooleanField())
 
 
 def machine_kind(*, scene: str, organisation_kind: str) -> str:

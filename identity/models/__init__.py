@@ -28,6 +28,7 @@ from identity.models.logins import (
 )
 from identity.models.organisations import (
     ATTRIBUTES,
+    IS_OPEN,
     PLACE_SCENES,
     SCENES,
     SHAREABLE,
@@ -62,6 +63,7 @@ from identity.models.reverse_scans import ReverseScan
 __all__ = [
     "ATTRIBUTES",
     "DELEGABLE_SCENES",
+    "IS_OPEN",
     "PLACE_SCENES",
     "SCENES",
     "SHAREABLE",
