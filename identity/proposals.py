@@ -12,7 +12,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from identity import registration, staffing, states, subtree
-from identity.models import Organisation, RegistrationProposal
+from identity.models import Organisation, RegistrationProposal, Staff
+from identity.organisations import is_open
 from identity.registration import Made
 from vpass.common import audit, ids
 from vpass.common.callers import Caller, required
@@ -130,7 +131,8 @@ def approve(
 ) -> Decided:
     """Approve another person's proposal and do what it says, in one transaction.
 
-    Raises NotFound, SelfApproval, Over, and what the action raises.
+    Raises NotFound, SelfApproval, Over (also when its subject has moved, or its proposer could not
+    propose it any more), and what the action raises.
     """
     with once(idempotency_key, at=at) as claim:
         if claim.answer is None:
@@ -140,6 +142,8 @@ def approve(
                 raise SelfApproval
             action = ACTIONS[proposal.action]
             row = action.find(caller, proposal.subject)
+            if not _stands(proposal, row):
+                raise Over(state=proposal.state)
             _decide(proposal, "approved", caller=caller, at=at)
             made = action.do(row, proposal.detail, caller=caller, at=at)
             claim.answer = {
@@ -180,6 +184,22 @@ def expire_old(*, at: datetime) -> int:
 
 def _may_approve(proposal: RegistrationProposal, caller: Caller) -> bool:
     return caller.staff_id not in (proposal.proposed_by_id, proposal.subject)
+
+
+def _stands(proposal: RegistrationProposal, row: Any) -> bool:
+    """Whether the subject is where it was, and the proposer may still decide about it."""
+    proposer = Staff.objects.filter(
+        is_open("organisation"),
+        id=proposal.proposed_by_id,
+        state="active",
+        user__is_active=True,
+        roles__overlap=[staffing.ADMINISTRATOR, staffing.APPROVER],
+    ).first()
+    return (
+        proposer is not None
+        and _where(row) == proposal.organisation_id
+        and proposal.organisation_id in subtree.ids_below(proposer.organisation_id)
+    )
 
 
 def _insert(

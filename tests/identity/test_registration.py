@@ -123,6 +123,35 @@ def test_propose__twice_or_decided_or_old__each_its_own_code(office: Office, at:
     assert not Desk.objects.filter(name_zh="4号窗口").exists()
 
 
+@pytest.mark.parametrize("what", ["moved", "suspended", "reset", "role", "elsewhere"])
+def test_approve__subject_or_proposer_no_longer_there__over_and_nothing_done(
+    office: Office, at: datetime, what: str
+):
+    hall, other = below(office), city.make_organisation("另一中心", parent=office.city)
+    clerk = city.sign_in_clerk(city.make_desk(hall), at=at).staff
+    third = office.hire("third", ["administrator"])
+    proposed = office.propose("staff.grant_roles", clerk.id, {"roles": ["finance"]}, by=third)
+    proposer = third.staff
+    row = Staff.objects.filter(id=proposer.id)
+    if what == "moved":
+        office.agree("staff.move", clerk.id, {"organisation": str(other.id)})
+    elif what == "suspended":
+        office.suspend("staff", proposer.id)
+    elif what == "reset":
+        office.agree("staff.reset", proposer.id, {})
+    elif what == "role":
+        row.update(roles=["privacy"])
+    else:
+        row.update(organisation=other)
+
+    answer = office.approve(proposed["id"])
+
+    assert city.problem(answer) == (409, "registration.over")
+    assert Staff.objects.get(id=clerk.id).roles == []
+    assert RegistrationProposal.objects.get(id=proposed["id"]).state == "proposed"
+    assert office.reject(proposed["id"]).json()["state"] == "rejected"
+
+
 @pytest.mark.parametrize(
     ("action", "detail", "code"),
     [
