@@ -5,7 +5,7 @@ one person, and lifting two.
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -15,13 +15,15 @@ from django.db.models import QuerySet
 
 from identity import organisations, staff, states, subtree
 from identity.history import change_state
-from identity.models import Desk, Entitlement, Organisation, Terminal
+from identity.models import Desk, Entitlement, Organisation, Staff, Terminal
 from vpass.common import audit
 from vpass.common.callers import Caller, required
 from vpass.common.errors import Conflict, DomainError, NotAllowed, NotFound
 
 Registered = Literal["organisation", "desk", "terminal", "staff"]
 
+# The roles that administer together: one proposes, another approves.
+KEEPERS = ("administrator", "approver")
 # What may be registered below what; counties join one by one.
 _OFFICES = {"hall", "department", "merchant", "bank", "issuer"}
 BELOW: dict[str, set[str]] = {
@@ -76,6 +78,13 @@ class Oneself(Conflict):
 
     code = "staff.oneself"
     title_zh = "不能暂停自己的账号"
+
+
+class LastOfRoot(Conflict):
+    """At the root an administrator, an approver, and two different people have to be left."""
+
+    code = "staff.last_of_root"
+    title_zh = "最上级单位须保留在岗的管理员、批准人各一名，且不得为同一人"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,8 +237,10 @@ def suspend(
     """Switch something off that lies in the caller's subtree, from the next request on.
 
     An organisation takes all below with it, a member of staff is signed out everywhere. `reason`
-    is a short word. Already suspended, nothing changes. Raises NotFound, RootStays, Oneself.
+    is a short word. Already suspended, nothing changes. Raises NotFound, RootStays, Oneself,
+    LastOfRoot.
     """
+    subtree.lock_tree()
     row = find(caller, kind, row_id)
     row = type(row).objects.select_for_update(no_key=True, of=("self",)).get(pk=row.pk)
     if isinstance(row, Organisation) and row.parent_id is None:
@@ -237,6 +248,8 @@ def suspend(
     if row.pk == caller.staff_id:
         raise Oneself
     if row.state == "active":
+        if kind == "staff":
+            refuse_last_of_root(row, losing=row.roles)
         change_state(row, "suspended", table=states.REGISTRATION, actor=caller.scope, at=at)
         if kind == "staff":
             staff.end_sessions(row.pk, at=at)
@@ -250,6 +263,23 @@ def lift(row: Any, _detail: Mapping[str, Any], *, caller: Caller, at: datetime) 
     change_state(row, "active", table=states.REGISTRATION, actor=caller.scope, at=at)
     _audit(f"{row._meta.model_name}.lifted", row, caller=caller, at=at)
     return Made(id=row.pk)
+
+
+def refuse_last_of_root(person: Staff, *, losing: Iterable[str]) -> None:
+    """Refuse that somebody's roles end without which nobody could administer the root any more.
+
+    The caller has locked the tree. Raises LastOfRoot.
+    """
+    if not {*losing} & {*person.roles} & {*KEEPERS} or not subtree.is_root(person.organisation_id):
+        return
+    keepers = []
+    for each in Staff.objects.filter(
+        organisation_id=person.organisation_id, state="active", user__is_active=True
+    ):
+        kept = {*each.roles} & {*KEEPERS} - ({*losing} if each.id == person.id else set())
+        keepers += [kept] if kept else []
+    if len(keepers) < 2 or set().union(*keepers) != {*KEEPERS}:
+        raise LastOfRoot
 
 
 def find(caller: Caller, kind: Registered, row_id: uuid.UUID) -> Any:

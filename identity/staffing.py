@@ -26,7 +26,7 @@ from vpass.common.callers import Caller, required
 from vpass.common.errors import Conflict, DomainError, NotAllowed
 from vpass.common.idempotency import IdempotencyKey, once
 
-ADMINISTRATOR, APPROVER = "administrator", "approver"
+ADMINISTRATOR, APPROVER = registration.KEEPERS
 # What an organisation's own administrators give; all other roles reach beyond it, so the city's do.
 LOCAL_ROLES = frozenset({ADMINISTRATOR, APPROVER, "privacy"})
 CITY_ROLES = frozenset(
@@ -194,11 +194,13 @@ def remove_roles(
 ) -> Staff:
     """Take roles away from somebody in the caller's subtree; their sessions end at once.
 
-    Roles they don't have are passed over. Raises NotFound.
+    Roles they don't have are passed over. Raises NotFound, registration.LastOfRoot.
     """
     with transaction.atomic():
+        subtree.lock_tree()
         found = subtree.find(subtree.staff_of(caller), staff_id)
         person = _lock(found)
+        registration.refuse_last_of_root(person, losing=roles)
         person.roles = [each for each in person.roles if each not in roles]
         person.save(update_fields=["roles"])
         staff.end_sessions(person.id, at=at)
@@ -220,10 +222,11 @@ def grant_roles(person: Staff, detail: Mapping[str, Any], *, caller: Caller, at:
 def move(person: Staff, detail: Mapping[str, Any], *, caller: Caller, at: datetime) -> Made:
     """Move somebody to another organisation of the subtree; roles and sessions stay behind.
 
-    Raises NotFound.
+    Raises NotFound, registration.LastOfRoot.
     """
     where = subtree.find(subtree.organisations_of(caller), uuid.UUID(str(detail["organisation"])))
     person = _lock(person)
+    registration.refuse_last_of_root(person, losing=person.roles)
     person.organisation, person.roles = where, []
     person.save(update_fields=["organisation", "roles"])
     staff.end_sessions(person.id, at=at)

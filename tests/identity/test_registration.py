@@ -340,6 +340,34 @@ def test_suspend__root_oneself_and_own__as_they_should(office: Office, at: datet
         assert city.problem(own) == (403, "organisation.own"), action
 
 
+def test_root__its_last_administrator_or_approver__stays_until_there_is_another(
+    office: Office, at: datetime
+):
+    first, second = office.administrator.staff.id, office.approver.staff.id
+    taken = {"reason": "test", "roles": ["administrator"]}
+    by = office.approver
+    elsewhere = {"organisation": str(below(office).id)}
+
+    removed = office.post(f"staff/{first}/role-removal", taken, by=by)
+    suspended = office.post(f"staff/{first}/suspension", {"reason": "test"}, by=by)
+    other = office.suspend("staff", second)
+    moved = office.ask("staff.move", second, elsewhere)
+
+    assert {city.problem(each) for each in (removed, suspended, other, moved)} == {
+        (409, "staff.last_of_root"),
+    }  # fmt: skip
+    assert dict(Staff.objects.values_list("id", "roles")) == {
+        first: ["administrator"], second: ["approver"],
+    }  # fmt: skip
+    assert set(Staff.objects.values_list("state", flat=True)) == {"active"}
+    third = office.hire("third", ["administrator"])
+    assert office.post(f"staff/{first}/role-removal", taken, by=by).json()["roles"] == []
+    # One person with both roles could not agree with anybody.
+    Staff.objects.filter(id=third.staff.id).update(roles=["administrator", "approver"])
+    alone = office.post(f"staff/{second}/suspension", {"reason": "test"}, by=third)
+    assert city.problem(alone) == (409, "staff.last_of_root")
+
+
 def test_another_subtree__as_if_there_were_nothing(office: Office, at: datetime):
     mine, theirs = open_city(at=at, parent=office.city), open_city(at=at, parent=office.city)
     desk = city.make_desk(theirs.city)
