@@ -12,7 +12,7 @@ from django.db.models import Prefetch, QuerySet
 from identity import states, subtree
 from identity.history import change_state
 from identity.models import MachineKey, Terminal
-from identity.organisations import TerminalKeyTaken
+from identity.organisations import TerminalKeyTaken, end_terminal_codes
 from vpass.common import audit, signing
 from vpass.common.callers import Caller
 from vpass.common.errors import Conflict, DomainError
@@ -69,10 +69,12 @@ def rotate(
 def revoke_keys(*, caller: Caller, terminal_id: uuid.UUID, reason: str, at: datetime) -> int:
     """End every key of a machine at once, as an administrator above it; return how many.
 
-    `reason` is a short word. Raises NotFound.
+    So do the codes by which it could enrol another. `reason` is a short word. Raises NotFound.
     """
     with transaction.atomic():
+        subtree.lock_tree()
         terminal = subtree.find(subtree.terminals_of(caller), terminal_id)
+        end_terminal_codes(Terminal.objects.filter(id=terminal.id), at=at)
         _lock(terminal.id)
         ending = list(MachineKey.objects.filter(terminal=terminal, state="active").order_by("id"))
         for key in ending:

@@ -4,7 +4,7 @@ import secrets
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import BooleanField, F, Func
+from django.db.models import BooleanField, F, Func, QuerySet
 
 from identity import queries, states
 from identity.history import change_state
@@ -63,9 +63,13 @@ class TerminalKeyTaken(DomainError):
 
 
 def issue_desk_code(*, desk: Desk, actor: str, at: datetime) -> str:
-    """Return 16 letters and digits by which one browser may become this desk, within 7 days."""
+    """Return 16 letters and digits by which one browser may become this desk, within 7 days.
+
+    Codes given before are good no more.
+    """
     text = new_code()
     with transaction.atomic():
+        end_desk_codes(Desk.objects.filter(id=desk.id), at=at)
         DeskEnrolment.objects.create(
             code_hash=key_proofs.token_hash(text), desk=desk, expires_at=at + CODE_LIFE
         )
@@ -104,10 +108,22 @@ def enrol_desk(*, enrolment_code: str, proof: KeyProof, at: datetime) -> Desk:
     return Desk.objects.select_related("organisation").get(id=desk.id)
 
 
+def end_desk_codes(desks: QuerySet[Desk], *, at: datetime) -> None:
+    """Let no code that these desks were given before be used any more.
+
+    Before any lock on a desk's row, since `enrol_desk` takes the two in this order.
+    """
+    DeskEnrolment.objects.filter(desk__in=desks, used_at=None).update(used_at=at)
+
+
 def issue_terminal_code(*, terminal: Terminal, actor: str, at: datetime) -> str:
-    """Return 16 letters and digits by which a machine may enrol its key, within 7 days."""
+    """Return 16 letters and digits by which a machine may enrol its key, within 7 days.
+
+    Codes given before are good no more.
+    """
     text = new_code()
     with transaction.atomic():
+        end_terminal_codes(Terminal.objects.filter(id=terminal.id), at=at)
         TerminalEnrolment.objects.create(
             code_hash=key_proofs.token_hash(text), terminal=terminal, expires_at=at + CODE_LIFE
         )
@@ -119,6 +135,14 @@ def issue_terminal_code(*, terminal: Terminal, actor: str, at: datetime) -> str:
             at=at,
         )
     return text
+
+
+def end_terminal_codes(terminals: QuerySet[Terminal], *, at: datetime) -> None:
+    """Let no code that these machines were given before be used any more.
+
+    Before any lock on a machine's row, since `enrol_terminal` takes the two in this order.
+    """
+    TerminalEnrolment.objects.filter(terminal__in=terminals, used_at=None).update(used_at=at)
 
 
 def enrol_terminal(*, enrolment_code: str, kind: str, proof: KeyProof, at: datetime) -> Terminal:

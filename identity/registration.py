@@ -236,12 +236,13 @@ def suspend(
 ) -> Any:
     """Switch something off that lies in the caller's subtree, from the next request on.
 
-    An organisation takes all below with it, a member of staff is signed out everywhere. `reason`
-    is a short word. Already suspended, nothing changes. Raises NotFound, RootStays, Oneself,
-    LastOfRoot.
+    An organisation takes all below with it, a member of staff is signed out everywhere, and the
+    codes end by which its desks and machines could enrol a key. `reason` is a short word. Already
+    suspended, nothing else changes. Raises NotFound, RootStays, Oneself, LastOfRoot.
     """
     subtree.lock_tree()
     row = find(caller, kind, row_id)
+    _end_codes(row, kind=kind, at=at)
     row = type(row).objects.select_for_update(no_key=True, of=("self",)).get(pk=row.pk)
     if isinstance(row, Organisation) and row.parent_id is None:
         raise RootStays
@@ -291,6 +292,18 @@ def find(caller: Caller, kind: Registered, row_id: uuid.UUID) -> Any:
         "staff": subtree.staff_of(caller),
     }
     return subtree.find(rows[kind], row_id)
+
+
+def _end_codes(row: Any, *, kind: Registered, at: datetime) -> None:
+    if kind == "staff":
+        return
+    where: dict[str, Any] = {"id": row.pk}
+    if kind == "organisation":
+        where = {"organisation_id__in": subtree.ids_below(row.pk)}
+    if kind != "terminal":
+        organisations.end_desk_codes(Desk.objects.filter(**where), at=at)
+    if kind != "desk":
+        organisations.end_terminal_codes(Terminal.objects.filter(**where), at=at)
 
 
 def _refuse_beyond(

@@ -165,6 +165,8 @@ def test_revoke__by_one_administrator__every_key_refused_at_once(at: datetime):
     kiosk, new = city.make_terminal(office.city), signing.generate_p256()
     rotate(kiosk, new, at=at)
 
+    code = organisations.issue_terminal_code(terminal=kiosk.terminal, actor="test", at=at)
+
     path = f"terminals/{kiosk.terminal.id}/key-revocation"
     answer = office.post(path, {"reason": "stolen"})
 
@@ -172,6 +174,9 @@ def test_revoke__by_one_administrator__every_key_refused_at_once(at: datetime):
     assert city.problem(kiosk.scan("VP1:X")) == (401, "signature.key_unknown")
     assert scan_as(new) == (401, "signature.key_unknown")
     assert set(MachineKey.objects.values_list("state", flat=True)) == {"revoked"}
+    late = send_as(new := signing.generate_p256(), "POST", f"{city.TERMINAL}/keys",
+                   {"enrolment_code": code, "jwk": signing.jwk_of(new)})  # fmt: skip
+    assert city.problem(late) == (422, "terminal.code_refused")
     assert office.post(path, {"reason": "stolen"}).json() == {"keys": 0}
 
 

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError
 
-from identity import proposals
+from identity import organisations, proposals
 from identity.models import (
     Desk,
     Entitlement,
@@ -21,6 +21,7 @@ from identity.models import (
 from tests import city
 from tests.administration import ADMINISTRATION, Office, open_city
 from vpass.common import signing
+from vpass.common.key_proofs import KeyProof
 from vpass.common.models import AuditEvent
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -39,6 +40,12 @@ RIGHT = {
 @pytest.fixture
 def office(at: datetime) -> Office:
     return open_city(at=at)
+
+
+def a_proof() -> KeyProof:
+    key = signing.generate_p256()
+    jwk = signing.jwk_of(key)
+    return KeyProof(jwk=jwk, thumbprint=signing.thumbprint(jwk), point=signing.public_point(key))
 
 
 def below(office: Office, **changes: Any) -> Organisation:
@@ -321,6 +328,29 @@ def test_suspend__desk_terminal_or_staff__refused_at_once_and_lifted_by_two(
     office.agree(f"{kind.removesuffix('s')}.lift", row.id, {})
     row.refresh_from_db()
     assert row.state == "active"
+
+
+@pytest.mark.parametrize("kind", ["organisations", "places"])
+def test_suspend__codes_given_before__enrol_no_key_any_more_even_after_the_lift(
+    office: Office, kind: str
+):
+    hall = below(office)
+    desk = office.agree("desk.register", hall.id, DESK)
+    machine = office.agree("terminal.register", hall.id, DESK)
+    rows = {"organisations": [("organisation", hall.id)],
+            "places": [("desk", desk["made"]), ("terminal", machine["made"])]}[kind]  # fmt: skip
+
+    for each, row_id in rows:
+        assert office.suspend(f"{each}s", row_id).status_code == 200
+        office.agree(f"{each}.lift", row_id, {})
+
+    with pytest.raises(organisations.DeskCodeRefused):
+        organisations.enrol_desk(enrolment_code=desk["code"], proof=a_proof(), at=office.at)
+    with pytest.raises(organisations.TerminalCodeRefused):
+        organisations.enrol_terminal(
+            enrolment_code=machine["code"], kind="terminal", proof=a_proof(), at=office.at
+        )
+    assert not Desk.objects.filter(id=desk["made"], key_point__isnull=False).exists()
 
 
 def test_suspend__root_oneself_and_own__as_they_should(office: Office, at: datetime):
