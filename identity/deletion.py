@@ -8,6 +8,7 @@ import hashlib
 import uuid
 from datetime import datetime, timedelta
 
+from celery.exceptions import SoftTimeLimitExceeded
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 
@@ -30,6 +31,7 @@ from vpass.common.callers import Caller, required
 from vpass.common.encodings import b64url_encode
 from vpass.common.errors import Conflict, NotFound
 from vpass.common.idempotency import IdempotencyKey, once
+from vpass.common.observability import log
 
 # Asked with `resident_id`; an answer is a list of problem codes, such as ["payments.balance"].
 OBLIGATIONS = "identity.open_obligations"
@@ -150,10 +152,26 @@ def open_obligations(*, resident_id: uuid.UUID) -> list[str]:
 def delete_due(*, at: datetime, limit: int = 50) -> int:
     """Delete the accounts whose time has come, each by itself; return how many were deleted.
 
-    One with something open stays, and its holder reads why.
+    One with something open stays, and its holder reads why; one that fails waits for the next time.
+    No more than `limit` are deleted.
     """
     due = Deletion.objects.filter(state="waiting", due_at__lte=at).order_by("due_at", "id")
-    return sum(_delete(each, at=at) for each in list(due.values_list("id", flat=True)[:limit]))
+    deleted = 0
+    for each in list(due.values_list("id", flat=True)):
+        if deleted == limit:
+            break
+        deleted += _try_to_delete(each, at=at)
+    return deleted
+
+
+def _try_to_delete(deletion_id: uuid.UUID, *, at: datetime) -> bool:
+    try:
+        return _delete(deletion_id, at=at)
+    except SoftTimeLimitExceeded:
+        raise
+    except Exception as error:  # noqa: BLE001  whatever is wrong with one, the others go on
+        log.error("deletion_failed", reason=type(error).__name__)
+        return False
 
 
 def _delete(deletion_id: uuid.UUID, *, at: datetime) -> bool:

@@ -234,6 +234,31 @@ def test_delete__two_workers_at_once__done_once(phone: city.Phone, at: datetime)
     assert AuditEvent.objects.filter(action="account.deleted").count() == 1
 
 
+def test_delete__one_fails__it_waits_and_the_others_are_deleted(
+    phone: city.Phone, at: datetime, monkeypatch: pytest.MonkeyPatch
+):
+    other = city.make_phone(1, at=at)
+    ask(phone, at=at)
+    ask(other, at=at)
+    close = deletion._close
+
+    def fail_for_the_first(person: Resident, *, at: datetime) -> None:
+        if person.id == phone.caller.resident_id:
+            raise RuntimeError("out of order")
+        close(person, at=at)
+
+    monkeypatch.setattr(deletion, "_close", fail_for_the_first)
+
+    assert deletion.delete_due(at=at + DUE, limit=1) == 1
+
+    assert dict(Resident.objects.values_list("id", "state")) == {
+        phone.caller.resident_id: "active", other.caller.resident_id: "closed",
+    }  # fmt: skip
+    assert Deletion.objects.get(resident_id=phone.caller.resident_id).state == "waiting"
+    monkeypatch.undo()
+    assert deletion.delete_due(at=at + DUE) == 1
+
+
 def test_export__every_section__whole_and_only_ones_own(
     phone: city.Phone, counter: city.DeskBrowser, at: datetime
 ):
