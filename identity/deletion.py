@@ -91,14 +91,10 @@ def request_deletion(
     the resident's id and `terms` the digest of what was shown. Raises receipts.WordInvalid,
     DeletionObliged, DeletionWaiting.
     """
-    claims = receipts.read_word(
-        word, caller=caller, typ=TYPE, path=PATH, required_claims=["account", "terms"], at=at
-    )
     resident_id = required(caller.resident_id)
-    if (claims["account"], claims["terms"]) != (str(resident_id), terms_digest()):
-        raise receipts.WordInvalid("other terms or account")
     with once(idempotency_key, at=at) as claim:
         if claim.answer is None:
+            _judge(word, caller=caller, at=at)
             if found := open_obligations(resident_id=resident_id):
                 raise DeletionObliged(obligations=found)
             made = Deletion(
@@ -115,6 +111,14 @@ def request_deletion(
                 raise DeletionWaiting from error
             claim.answer = {"id": str(made.id)}
         return Deletion.objects.get(id=claim.answer["id"])
+
+
+def _judge(word: str, *, caller: Caller, at: datetime) -> None:
+    claims = receipts.read_word(
+        word, caller=caller, typ=TYPE, path=PATH, required_claims=["account", "terms"], at=at
+    )
+    if (claims["account"], claims["terms"]) != (str(caller.resident_id), terms_digest()):
+        raise receipts.WordInvalid("other terms or account")
 
 
 def call_off(

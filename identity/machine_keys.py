@@ -59,9 +59,9 @@ def rotate(
     the id of the present key, `iat` at most 60 s old, and a `jti`. The new key's id is its RFC 7638
     thumbprint. Raises NextKeyInvalid, KeyNotCurrent, TerminalKeyTaken, and what `once` raises.
     """
-    point, thumbprint = _read(proof, caller=caller, path=path, at=at)
     with once(idempotency_key, at=at) as claim:
         if claim.answer is None:
+            point, thumbprint = _read(proof, caller=caller, path=path, at=at)
             claim.answer = _rotate(caller, point=point, thumbprint=thumbprint, at=at)
         return Rotated(**claim.answer)
 

@@ -10,7 +10,7 @@ from django.apps import apps
 from django.db import IntegrityError
 
 from cards.models import Card
-from identity import deletion, own_data
+from identity import deletion, own_data, receipts
 from identity.models import (
     AccessLine,
     Deletion,
@@ -94,6 +94,21 @@ def test_request__not_signed_over_what_was_shown__refused(
 ):
     assert city.problem(ask(phone, at=at, **changes)) == (422, "word.invalid")
     assert Deletion.objects.count() == 0
+
+
+def test_request__repeated_when_the_word_is_old__the_same_answer(phone: city.Phone, at: datetime):
+    asked: Any = {"caller": phone.caller, "word": word(phone, at=at)}
+    late = at + timedelta(seconds=90)
+    key = city.idempotency(phone.caller.scope)
+
+    made = deletion.request_deletion(**asked, idempotency_key=key, at=at)
+    again = deletion.request_deletion(**asked, idempotency_key=key, at=late)
+
+    assert (again.id, again.state) == (made.id, "waiting")
+    with pytest.raises(receipts.WordInvalid):
+        deletion.request_deletion(
+            **asked, idempotency_key=city.idempotency(phone.caller.scope), at=late
+        )
 
 
 def test_delete__before_its_time__the_database_refuses(phone: city.Phone, at: datetime):

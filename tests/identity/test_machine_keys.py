@@ -132,6 +132,20 @@ def test_rotate__not_proven_by_the_new_key__refused_and_nothing_changed(
     assert list(MachineKey.objects.values_list("id", "retires_at")) == [("kiosk-1", None)]
 
 
+def test_rotate__repeated_when_the_proof_is_old__the_same_answer(kiosk: city.Machine, at: datetime):
+    word = proof(signing.generate_p256(), kiosk.key_id, at=at)
+    key, late = city.idempotency(kiosk.caller.scope), at + timedelta(seconds=90)
+    asked: Any = {"caller": kiosk.caller, "proof": word, "path": PATH}
+
+    made = machine_keys.rotate(**asked, idempotency_key=key, at=at)
+    again = machine_keys.rotate(**asked, idempotency_key=key, at=late)
+
+    assert again == made
+    assert MachineKey.objects.filter(state="active").count() == 2
+    with pytest.raises(machine_keys.NextKeyInvalid):
+        machine_keys.rotate(**asked, idempotency_key=city.idempotency(kiosk.caller.scope), at=late)
+
+
 def test_rotate__to_a_key_of_another_machine__refused(
     kiosk: city.Machine, hall: Organisation, at: datetime
 ):
