@@ -61,6 +61,13 @@ class RoleOfCity(NotAllowed):
     title_zh = "该岗位仅由市级授予"
 
 
+class NotJoined(Conflict):
+    """The invitation waits: who holds its code would come in with the role."""
+
+    code = "staff.not_joined"
+    title_zh = "该人员尚未完成邀请，暂不能授予市级岗位"
+
+
 class InvitationRefused(DomainError):
     """The invitation code is unknown, used, out of date, or for another organisation's desks."""
 
@@ -210,9 +217,11 @@ def remove_roles(
 
 
 def grant_roles(person: Staff, detail: Mapping[str, Any], *, caller: Caller, at: datetime) -> Made:
-    """Give somebody roles in addition to those they have. Raises RoleOfCity."""
+    """Give somebody roles in addition to those they have. Raises RoleOfCity, NotJoined."""
     _refuse_roles_of_city(detail["roles"], caller=caller)
     person = _lock(person)
+    if not person.user.is_active and not LOCAL_ROLES.issuperset(detail["roles"]):
+        raise NotJoined
     person.roles = sorted({*person.roles, *detail["roles"]})
     person.save(update_fields=["roles"])
     _audit("staff.roles_granted", person, actor=caller.scope, at=at, roles=detail["roles"])

@@ -78,6 +78,7 @@ class Registrations(AdministrationEndpoint):
             registration.RightOfCity,
             registration.LastOfRoot,
             staffing.RoleOfCity,
+            staffing.NotJoined,
             proposals.AlreadyProposed,
         ],
         examples=examples.PROPOSE,
@@ -128,6 +129,7 @@ class RegistrationApprovals(AdministrationEndpoint):
             registration.RightOfCity,
             registration.LastOfRoot,
             staffing.RoleOfCity,
+            staffing.NotJoined,
         ],
         examples=examples.APPROVE,
     )

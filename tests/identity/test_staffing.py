@@ -220,6 +220,22 @@ def test_reset__by_two__old_password_and_factor_end_and_a_new_invitation_brings_
     assert sign_in(browser, fresh).status_code == 201
 
 
+def test_roles_of_the_city__before_the_invitation_is_accepted__refused(
+    office: Office, browser: city.DeskBrowser
+):
+    made = invite(office).json()
+    asked = ("staff.grant_roles", made["staff"])
+
+    early = office.ask(*asked, {"roles": ["finance"]})
+    office.agree(*asked, {"roles": ["privacy"]})
+    secret = choose(browser, made["code"]).json()["totp_secret"]
+    accept(browser, made["code"], code_of(secret))
+    office.agree(*asked, {"roles": ["finance"]})
+
+    assert city.problem(early) == (409, "staff.not_joined")
+    assert Staff.objects.get(id=made["staff"]).roles == ["finance", "privacy"]
+
+
 def test_reset_and_lift__somebody_with_roles_of_the_city__by_the_city_alone(
     office: Office, at: datetime
 ):
