@@ -8,6 +8,7 @@ import hashlib
 import uuid
 from datetime import datetime, timedelta
 
+from celery.exceptions import SoftTimeLimitExceeded
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 
@@ -42,6 +43,7 @@ from vpass.common.clock import city_date
 from vpass.common.encodings import b64url_encode
 from vpass.common.errors import Conflict, NotFound
 from vpass.common.idempotency import IdempotencyKey, once
+from vpass.common.observability import log
 
 # Asked with `resident_id`; an answer is a list of problem codes, such as ["payments.balance"].
 OBLIGATIONS = "identity.open_obligations"
@@ -104,14 +106,10 @@ def request_deletion(
     the wish ends with the phone that signed: when it is frozen, replaced or ended before the time
     has come. Raises receipts.WordInvalid, DeletionObliged, DeletionWaiting, DeviceNotActive.
     """
-    claims = receipts.read_word(
-        word, caller=caller, typ=TYPE, path=PATH, required_claims=["account", "terms"], at=at
-    )
     resident_id = required(caller.resident_id)
-    if (claims["account"], claims["terms"]) != (str(resident_id), terms_digest()):
-        raise receipts.WordInvalid("other terms or account")
     with once(idempotency_key, at=at) as claim:
         if claim.answer is None:
+            _judge(word, caller=caller, at=at)
             if found := open_obligations(resident_id=resident_id):
                 raise DeletionObliged(obligations=found)
             # Who freezes a phone holds the person's row: no wish comes from one frozen meanwhile.
@@ -134,6 +132,14 @@ def request_deletion(
             outbox.publish(DELETION_ASKED, {"deletion": str(made.id)}, at=at)
             claim.answer = {"id": str(made.id)}
         return Deletion.objects.get(id=claim.answer["id"])
+
+
+def _judge(word: str, *, caller: Caller, at: datetime) -> None:
+    claims = receipts.read_word(
+        word, caller=caller, typ=TYPE, path=PATH, required_claims=["account", "terms"], at=at
+    )
+    if (claims["account"], claims["terms"]) != (str(caller.resident_id), terms_digest()):
+        raise receipts.WordInvalid("other terms or account")
 
 
 def call_off(
@@ -191,10 +197,26 @@ def tell_of_request(event: outbox.Event) -> None:
 def delete_due(*, at: datetime, limit: int = 50) -> int:
     """Delete the accounts whose time has come, each by itself; return how many were deleted.
 
-    One with something open stays, and its holder reads why; so does one whose phone has ended.
+    One with something open stays, and its holder reads why; so does one whose phone has ended; one
+    that fails waits for the next time. No more than `limit` are deleted.
     """
     due = Deletion.objects.filter(state="waiting", due_at__lte=at).order_by("due_at", "id")
-    return sum(_delete(each, at=at) for each in list(due.values_list("id", flat=True)[:limit]))
+    deleted = 0
+    for each in list(due.values_list("id", flat=True)):
+        if deleted == limit:
+            break
+        deleted += _try_to_delete(each, at=at)
+    return deleted
+
+
+def _try_to_delete(deletion_id: uuid.UUID, *, at: datetime) -> bool:
+    try:
+        return _delete(deletion_id, at=at)
+    except SoftTimeLimitExceeded:
+        raise
+    except Exception as error:  # noqa: BLE001  whatever is wrong with one, the others go on
+        log.error("deletion_failed", reason=type(error).__name__)
+        return False
 
 
 def close_empty(person: Resident, *, actor: str, at: datetime) -> None:

@@ -12,7 +12,7 @@ from django.db.models import Prefetch, QuerySet
 from identity import states, subtree
 from identity.history import change_state
 from identity.models import MachineKey, Terminal
-from identity.organisations import TerminalKeyTaken
+from identity.organisations import TerminalKeyTaken, end_terminal_codes
 from vpass.common import audit, signing
 from vpass.common.callers import Caller
 from vpass.common.errors import Conflict, DomainError
@@ -59,9 +59,9 @@ def rotate(
     the id of the present key, `iat` at most 60 s old, and a `jti`. The new key's id is its RFC 7638
     thumbprint. Raises NextKeyInvalid, KeyNotCurrent, TerminalKeyTaken, and what `once` raises.
     """
-    point, thumbprint = _read(proof, caller=caller, path=path, at=at)
     with once(idempotency_key, at=at) as claim:
         if claim.answer is None:
+            point, thumbprint = _read(proof, caller=caller, path=path, at=at)
             claim.answer = _rotate(caller, point=point, thumbprint=thumbprint, at=at)
         return Rotated(**claim.answer)
 
@@ -69,10 +69,12 @@ def rotate(
 def revoke_keys(*, caller: Caller, terminal_id: uuid.UUID, reason: str, at: datetime) -> int:
     """End every key of a machine at once, as an administrator above it; return how many.
 
-    `reason` is a short word. Raises NotFound.
+    So do the codes by which it could enrol another. `reason` is a short word. Raises NotFound.
     """
     with transaction.atomic():
+        subtree.lock_tree()
         terminal = subtree.find(subtree.terminals_of(caller), terminal_id)
+        end_terminal_codes(Terminal.objects.filter(id=terminal.id), at=at)
         _lock(terminal.id)
         ending = list(MachineKey.objects.filter(terminal=terminal, state="active").order_by("id"))
         for key in ending:

@@ -4,11 +4,11 @@ import secrets
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import BooleanField, F, Func
+from django.db.models import BooleanField, F, Func, QuerySet
 
 from identity import queries, states
 from identity.history import change_state
-from identity.models import Desk, DeskEnrolment, MachineKey, Terminal, TerminalEnrolment
+from identity.models import IS_OPEN, Desk, DeskEnrolment, MachineKey, Terminal, TerminalEnrolment
 from vpass.common import audit, key_proofs
 from vpass.common.callers import Caller, KnownCaller
 from vpass.common.errors import DomainError
@@ -18,8 +18,6 @@ from vpass.common.signing import VerificationKey
 CODE_LIFE = timedelta(days=7)
 # Without 0, 1, I and O, which a clerk would mistype.
 _CODE_ALPHABET = "23456789ABCDEFGHJKLMNPQRSTUVWXYZ"
-
-_IS_OPEN = "organisation_is_open_v1"
 
 # What the machines of these organisations may call; all others are terminals. A bank or a bus
 # company that issues cards calls as their issuer with a machine of this scene.
@@ -65,9 +63,13 @@ class TerminalKeyTaken(DomainError):
 
 
 def issue_desk_code(*, desk: Desk, actor: str, at: datetime) -> str:
-    """Return 16 letters and digits by which one browser may become this desk, within 7 days."""
+    """Return 16 letters and digits by which one browser may become this desk, within 7 days.
+
+    Codes given before are good no more.
+    """
     text = new_code()
     with transaction.atomic():
+        end_desk_codes(Desk.objects.filter(id=desk.id), at=at)
         DeskEnrolment.objects.create(
             code_hash=key_proofs.token_hash(text), desk=desk, expires_at=at + CODE_LIFE
         )
@@ -106,10 +108,22 @@ def enrol_desk(*, enrolment_code: str, proof: KeyProof, at: datetime) -> Desk:
     return Desk.objects.select_related("organisation").get(id=desk.id)
 
 
+def end_desk_codes(desks: QuerySet[Desk], *, at: datetime) -> None:
+    """Let no code that these desks were given before be used any more.
+
+    Before any lock on a desk's row, since `enrol_desk` takes the two in this order.
+    """
+    DeskEnrolment.objects.filter(desk__in=desks, used_at=None).update(used_at=at)
+
+
 def issue_terminal_code(*, terminal: Terminal, actor: str, at: datetime) -> str:
-    """Return 16 letters and digits by which a machine may enrol its key, within 7 days."""
+    """Return 16 letters and digits by which a machine may enrol its key, within 7 days.
+
+    Codes given before are good no more.
+    """
     text = new_code()
     with transaction.atomic():
+        end_terminal_codes(Terminal.objects.filter(id=terminal.id), at=at)
         TerminalEnrolment.objects.create(
             code_hash=key_proofs.token_hash(text), terminal=terminal, expires_at=at + CODE_LIFE
         )
@@ -121,6 +135,14 @@ def issue_terminal_code(*, terminal: Terminal, actor: str, at: datetime) -> str:
             at=at,
         )
     return text
+
+
+def end_terminal_codes(terminals: QuerySet[Terminal], *, at: datetime) -> None:
+    """Let no code that these machines were given before be used any more.
+
+    Before any lock on a machine's row, since `enrol_terminal` takes the two in this order.
+    """
+    TerminalEnrolment.objects.filter(terminal__in=terminals, used_at=None).update(used_at=at)
 
 
 def enrol_terminal(*, enrolment_code: str, kind: str, proof: KeyProof, at: datetime) -> Terminal:
@@ -188,7 +210,7 @@ def find_machine_caller(key_id: str, at: datetime) -> KnownCaller | None:
 
 def is_open(organisation: str) -> Func:
     """The condition that an organisation (a path of fields to it) and all above it are active."""
-    return Func(F(f"{organisation}_id"), function=_IS_OPEN, output_field=BooleanField())
+    return Func(F(f"{organisation}_id"), function=IS_OPEN, output_field=BooleanField())
 
 
 def machine_kind(*, scene: str, organisation_kind: str) -> str:

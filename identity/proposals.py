@@ -12,7 +12,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from identity import registration, relying_parties, staffing, states, subtree
-from identity.models import Organisation, RegistrationProposal
+from identity.models import Organisation, RegistrationProposal, Staff
+from identity.organisations import is_open
 from identity.registration import Made
 from vpass.common import audit, ids
 from vpass.common.callers import Caller, required
@@ -86,7 +87,7 @@ ACTIONS: dict[str, _Action] = {
     "organisation.rename": _Action(find=subtree.find_below, do=registration.rename_organisation),
     "organisation.allow": _Action(find=subtree.find_below, do=registration.allow),
     "organisation.lift": _Action(find=subtree.find_below, do=registration.lift),
-    "entitlement.set": _Action(find=_organisation, do=registration.set_entitlement),
+    "entitlement.set": _Action(find=subtree.find_below, do=registration.set_entitlement),
     "entitlement.end": _Action(find=_organisation, do=registration.end_entitlement),
     "desk.register": _Action(find=_organisation, do=registration.register_desk),
     "desk.enrol": _Action(find=_desk, do=registration.enrol_desk_anew),
@@ -97,7 +98,7 @@ ACTIONS: dict[str, _Action] = {
     "staff.grant_roles": _Action(find=_staff, do=staffing.grant_roles),
     "staff.move": _Action(find=_staff, do=staffing.move),
     "staff.reset": _Action(find=_staff, do=staffing.reset),
-    "staff.lift": _Action(find=_staff, do=registration.lift),
+    "staff.lift": _Action(find=_staff, do=staffing.lift),
     "relying_party.register": _Action(find=_organisation, do=relying_parties.register_agreed),
     "relying_party.lift": _Action(find=_relying_party, do=registration.lift),
 }
@@ -136,7 +137,8 @@ def approve(
 ) -> Decided:
     """Approve another person's proposal and do what it says, in one transaction.
 
-    Raises NotFound, SelfApproval, Over, and what the action raises.
+    Raises NotFound, SelfApproval, Over (also when its subject has moved, or its proposer could not
+    propose it any more), and what the action raises.
     """
     with once(idempotency_key, at=at) as claim:
         if claim.answer is None:
@@ -146,6 +148,8 @@ def approve(
                 raise SelfApproval
             action = ACTIONS[proposal.action]
             row = action.find(caller, proposal.subject)
+            if not _stands(proposal, row):
+                raise Over(state=proposal.state)
             _decide(proposal, "approved", caller=caller, at=at)
             made = action.do(row, proposal.detail, caller=caller, at=at)
             claim.answer = {
@@ -186,6 +190,22 @@ def expire_old(*, at: datetime) -> int:
 
 def _may_approve(proposal: RegistrationProposal, caller: Caller) -> bool:
     return caller.staff_id not in (proposal.proposed_by_id, proposal.subject)
+
+
+def _stands(proposal: RegistrationProposal, row: Any) -> bool:
+    """Whether the subject is where it was, and the proposer may still decide about it."""
+    proposer = Staff.objects.filter(
+        is_open("organisation"),
+        id=proposal.proposed_by_id,
+        state="active",
+        user__is_active=True,
+        roles__overlap=[staffing.ADMINISTRATOR, staffing.APPROVER],
+    ).first()
+    return (
+        proposer is not None
+        and _where(row) == proposal.organisation_id
+        and proposal.organisation_id in subtree.ids_below(proposer.organisation_id)
+    )
 
 
 def _insert(

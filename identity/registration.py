@@ -5,7 +5,7 @@ one person, and lifting two.
 """
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 
 from identity import organisations, staff, states, subtree
 from identity.history import change_state
-from identity.models import Desk, Entitlement, Organisation, Terminal
+from identity.models import Desk, Entitlement, Organisation, Staff, Terminal
 from vpass.common import audit
 from vpass.common.callers import Caller, required
 from vpass.common.errors import Conflict, DomainError, NotAllowed, NotFound
@@ -26,6 +26,8 @@ Registered = Literal["organisation", "desk", "terminal", "staff", "relying_party
 # may see what by it is set apart from that, as everywhere.
 CITY_SCENES = frozenset({"register", "issuer", "operations"})
 
+# The roles that administer together: one proposes, another approves.
+KEEPERS = ("administrator", "approver")
 # What may be registered below what; counties join one by one.
 _OFFICES = {"hall", "department", "merchant", "bank", "issuer"}
 BELOW: dict[str, set[str]] = {
@@ -68,6 +70,13 @@ class SceneOfCity(NotAllowed):
     title_zh = "该场景的窗口和设备仅由市级登记"
 
 
+class RightOfCity(NotAllowed):
+    """Only the city itself keeps a look from the resident's log, or a part of it."""
+
+    code = "entitlement.of_city"
+    title_zh = "仅市级可授予延迟告知或隐去信息的权限"
+
+
 class RootStays(Conflict):
     """The organisation above all others is not suspended: nobody could lift that again."""
 
@@ -80,6 +89,13 @@ class Oneself(Conflict):
 
     code = "staff.oneself"
     title_zh = "不能暂停自己的账号"
+
+
+class LastOfRoot(Conflict):
+    """At the root an administrator, an approver, and two different people have to be left."""
+
+    code = "staff.last_of_root"
+    title_zh = "最上级单位须保留在岗的管理员、批准人各一名，且不得为同一人"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,8 +210,11 @@ def set_entitlement(
 ) -> Made:
     """Say what an organisation may see in a scene for a purpose; replaces what it might before.
 
-    Raises BeyondBounds.
+    Raises BeyondBounds, RightOfCity.
     """
+    is_kept_from_log = detail["shields_others"] or detail["deferred_days"] > 0
+    if is_kept_from_log and not subtree.is_root(required(caller.organisation_id)):
+        raise RightOfCity
     asked = [*detail["attributes"], *detail["may_ask"]]
     _refuse_beyond(organisation.id, scenes=[detail["scene"]], attributes=asked)
     named = {name: detail[name] for name in ("scene", "purpose")}
@@ -230,16 +249,21 @@ def suspend(
 ) -> Any:
     """Switch something off that lies in the caller's subtree, from the next request on.
 
-    An organisation takes all below with it, a member of staff is signed out everywhere. `reason`
-    is a short word. Already suspended, nothing changes. Raises NotFound, RootStays, Oneself.
+    An organisation takes all below with it, a member of staff is signed out everywhere, and the
+    codes end by which its desks and machines could enrol a key. `reason` is a short word. Already
+    suspended, nothing else changes. Raises NotFound, RootStays, Oneself, LastOfRoot.
     """
+    subtree.lock_tree()
     row = find(caller, kind, row_id)
+    _end_codes(row, kind=kind, at=at)
     row = type(row).objects.select_for_update(no_key=True, of=("self",)).get(pk=row.pk)
     if isinstance(row, Organisation) and row.parent_id is None:
         raise RootStays
     if row.pk == caller.staff_id:
         raise Oneself
     if row.state == "active":
+        if kind == "staff":
+            refuse_last_of_root(row, losing=row.roles)
         change_state(row, "suspended", table=states.REGISTRATION, actor=caller.scope, at=at)
         if kind == "staff":
             staff.end_sessions(row.pk, at=at)
@@ -253,6 +277,23 @@ def lift(row: Any, _detail: Mapping[str, Any], *, caller: Caller, at: datetime) 
     change_state(row, "active", table=states.REGISTRATION, actor=caller.scope, at=at)
     _audit(f"{_word(row)}.lifted", row, caller=caller, at=at)
     return Made(id=row.pk)
+
+
+def refuse_last_of_root(person: Staff, *, losing: Iterable[str]) -> None:
+    """Refuse that somebody's roles end without which nobody could administer the root any more.
+
+    The caller has locked the tree. Raises LastOfRoot.
+    """
+    if not {*losing} & {*person.roles} & {*KEEPERS} or not subtree.is_root(person.organisation_id):
+        return
+    keepers = []
+    for each in Staff.objects.filter(
+        organisation_id=person.organisation_id, state="active", user__is_active=True
+    ):
+        kept = {*each.roles} & {*KEEPERS} - ({*losing} if each.id == person.id else set())
+        keepers += [kept] if kept else []
+    if len(keepers) < 2 or set().union(*keepers) != {*KEEPERS}:
+        raise LastOfRoot
 
 
 def find(caller: Caller, kind: Registered, row_id: uuid.UUID) -> Any:
@@ -270,6 +311,18 @@ def find(caller: Caller, kind: Registered, row_id: uuid.UUID) -> Any:
 def _refuse_city_wide(scene: str, *, caller: Caller) -> None:
     if scene in CITY_SCENES and not subtree.is_root(required(caller.organisation_id)):
         raise SceneOfCity
+
+
+def _end_codes(row: Any, *, kind: Registered, at: datetime) -> None:
+    if kind in ("staff", "relying_party"):
+        return
+    where: dict[str, Any] = {"id": row.pk}
+    if kind == "organisation":
+        where = {"organisation_id__in": subtree.ids_below(row.pk)}
+    if kind != "terminal":
+        organisations.end_desk_codes(Desk.objects.filter(**where), at=at)
+    if kind != "desk":
+        organisations.end_terminal_codes(Terminal.objects.filter(**where), at=at)
 
 
 def _refuse_beyond(

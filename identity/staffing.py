@@ -3,7 +3,7 @@
 import base64
 import secrets
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from django.db import IntegrityError, transaction
 from django_otp import match_token
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from identity import staff, states, subtree
+from identity import registration, staff, states, subtree
 from identity.history import change_state
 from identity.models import Invitation, Staff
 from identity.organisations import new_code
@@ -26,7 +26,7 @@ from vpass.common.callers import Caller, required
 from vpass.common.errors import Conflict, DomainError, NotAllowed
 from vpass.common.idempotency import IdempotencyKey, once
 
-ADMINISTRATOR, APPROVER = "administrator", "approver"
+ADMINISTRATOR, APPROVER = registration.KEEPERS
 # What an organisation's own administrators give; all other roles reach beyond it, so the city's do.
 LOCAL_ROLES = frozenset({ADMINISTRATOR, APPROVER, "privacy"})
 CITY_ROLES = frozenset(
@@ -59,6 +59,13 @@ class RoleOfCity(NotAllowed):
 
     code = "staff.role_of_city"
     title_zh = "该岗位仅由市级授予"
+
+
+class NotJoined(Conflict):
+    """The invitation waits: who holds its code would come in with the role."""
+
+    code = "staff.not_joined"
+    title_zh = "该人员尚未完成邀请，暂不能授予市级岗位"
 
 
 class InvitationRefused(DomainError):
@@ -194,11 +201,13 @@ def remove_roles(
 ) -> Staff:
     """Take roles away from somebody in the caller's subtree; their sessions end at once.
 
-    Roles they don't have are passed over. Raises NotFound.
+    Roles they don't have are passed over. Raises NotFound, registration.LastOfRoot.
     """
     with transaction.atomic():
+        subtree.lock_tree()
         found = subtree.find(subtree.staff_of(caller), staff_id)
         person = _lock(found)
+        registration.refuse_last_of_root(person, losing=roles)
         person.roles = [each for each in person.roles if each not in roles]
         person.save(update_fields=["roles"])
         staff.end_sessions(person.id, at=at)
@@ -208,11 +217,11 @@ def remove_roles(
 
 
 def grant_roles(person: Staff, detail: Mapping[str, Any], *, caller: Caller, at: datetime) -> Made:
-    """Give somebody roles in addition to those they have. Raises RoleOfCity."""
-    beyond = sorted(set(detail["roles"]) - LOCAL_ROLES)
-    if beyond and not _is_of_root(caller):
-        raise RoleOfCity(roles=beyond)
+    """Give somebody roles in addition to those they have. Raises RoleOfCity, NotJoined."""
+    _refuse_roles_of_city(detail["roles"], caller=caller)
     person = _lock(person)
+    if not person.user.is_active and not LOCAL_ROLES.issuperset(detail["roles"]):
+        raise NotJoined
     person.roles = sorted({*person.roles, *detail["roles"]})
     person.save(update_fields=["roles"])
     _audit("staff.roles_granted", person, actor=caller.scope, at=at, roles=detail["roles"])
@@ -222,10 +231,11 @@ def grant_roles(person: Staff, detail: Mapping[str, Any], *, caller: Caller, at:
 def move(person: Staff, detail: Mapping[str, Any], *, caller: Caller, at: datetime) -> Made:
     """Move somebody to another organisation of the subtree; roles and sessions stay behind.
 
-    Raises NotFound.
+    Raises NotFound, registration.LastOfRoot.
     """
     where = subtree.find(subtree.organisations_of(caller), uuid.UUID(str(detail["organisation"])))
     person = _lock(person)
+    registration.refuse_last_of_root(person, losing=person.roles)
     person.organisation, person.roles = where, []
     person.save(update_fields=["organisation", "roles"])
     staff.end_sessions(person.id, at=at)
@@ -234,8 +244,13 @@ def move(person: Staff, detail: Mapping[str, Any], *, caller: Caller, at: dateti
 
 
 def reset(person: Staff, _detail: Mapping[str, Any], *, caller: Caller, at: datetime) -> Made:
-    """Invite somebody anew whose password or second factor is lost; both end at once."""
+    """Invite somebody anew whose password or second factor is lost; both end at once.
+
+    Who holds the new code comes in with the roles that are there, so somebody with roles of the
+    city's is invited anew by the city alone. Raises RoleOfCity.
+    """
     person = _lock(person)
+    _refuse_roles_of_city(person.roles, caller=caller)
     user = person.user
     user.is_active = False
     user.set_unusable_password()
@@ -243,6 +258,21 @@ def reset(person: Staff, _detail: Mapping[str, Any], *, caller: Caller, at: date
     TOTPDevice.objects.filter(user=user).delete()
     staff.end_sessions(person.id, at=at)
     return Made(id=person.id, code=_invite(person, actor=caller.scope, at=at))
+
+
+def lift(person: Staff, detail: Mapping[str, Any], *, caller: Caller, at: datetime) -> Made:
+    """Let somebody in again, with the roles that are there.
+
+    Raises RoleOfCity, and states.IllegalTransition when they are not suspended.
+    """
+    _refuse_roles_of_city(_lock(person).roles, caller=caller)
+    return registration.lift(person, detail, caller=caller, at=at)
+
+
+def _refuse_roles_of_city(roles: Iterable[str], *, caller: Caller) -> None:
+    beyond = sorted(set(roles) - LOCAL_ROLES)
+    if beyond and not subtree.is_root(required(caller.organisation_id)):
+        raise RoleOfCity(roles=beyond)
 
 
 def _invite(person: Staff, *, actor: str, at: datetime) -> str:
@@ -289,10 +319,6 @@ def _set_password(user: User, password: str) -> None:
 
 def _lock(person: Staff) -> Staff:
     return Staff.objects.select_related("user").select_for_update(of=("self",)).get(id=person.id)
-
-
-def _is_of_root(caller: Caller) -> bool:
-    return subtree.is_root(required(caller.organisation_id))
 
 
 def _audit(action: str, person: Staff, *, actor: str, at: datetime, **detail: Any) -> None:

@@ -5,14 +5,18 @@ from datetime import date, datetime
 
 from django.db.models import QuerySet
 
+from identity.organisations import is_open
 from services import queries
 from services.models import Service, Slot
 from vpass.common.errors import NotFound
 
 
 def services_offered() -> QuerySet[Service]:
-    """The services of all active organisations, to be ordered by `code` and `id`."""
-    return Service.objects.select_related("organisation").filter(organisation__state="active")
+    """The services of organisations that are open, to be ordered by `code` and `id`.
+
+    An organisation is open when it and all above it are active.
+    """
+    return Service.objects.select_related("organisation").filter(is_open("organisation"))
 
 
 def service_offered(service_id: uuid.UUID) -> Service:

@@ -148,7 +148,12 @@ class Suspensions(AdministrationEndpoint):
     @describes(
         request=ReasonGiven,
         answers={200: RegistrationState},
-        problems=[NotFound, registration.RootStays, registration.Oneself],
+        problems=[
+            NotFound,
+            registration.RootStays,
+            registration.Oneself,
+            registration.LastOfRoot,
+        ],
         examples=examples.SUSPENSION,
     )
     def post(self, request: Request, row_id: UUID) -> Response:
@@ -286,7 +291,7 @@ class RoleRemovals(AdministrationEndpoint):
     @describes(
         request=RolesRemoved,
         answers={200: RegisteredStaff},
-        problems=[NotFound],
+        problems=[NotFound, registration.LastOfRoot],
         examples=examples.ROLES_REMOVED,
     )
     def post(self, request: Request, row_id: UUID) -> Response:

@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from identity import staffing
-from identity.models import ATTRIBUTES, SCENES, Organisation
+from identity.models import ATTRIBUTES, PLACE_SCENES, SCENES, SHAREABLE, Organisation
 from vpass.common.api import StrictSerializer
 
 
@@ -30,8 +30,7 @@ class OrganisationDetail(Bilingual, AllowedDetail):
 
 
 class PlaceDetail(Bilingual):
-    # People log in at web services, not at desks.
-    scene = serializers.ChoiceField(choices=[each for each in SCENES if each != "login"])
+    scene = serializers.ChoiceField(choices=PLACE_SCENES)
 
 
 class RightNamed(StrictSerializer):
@@ -46,7 +45,7 @@ class EntitlementDetail(RightNamed):
         child=serializers.ChoiceField(choices=ATTRIBUTES), max_length=len(ATTRIBUTES)
     )
     may_ask = serializers.ListField(
-        child=serializers.ChoiceField(choices=ATTRIBUTES), max_length=len(ATTRIBUTES), default=list
+        child=serializers.ChoiceField(choices=SHAREABLE), max_length=len(SHAREABLE), default=list
     )
     needs_case = serializers.BooleanField(default=False)
     knows_holder = serializers.BooleanField(default=True)

@@ -28,6 +28,8 @@ from identity.models.logins import (
 )
 from identity.models.organisations import (
     ATTRIBUTES,
+    IS_OPEN,
+    PLACE_SCENES,
     SCENES,
     SHAREABLE,
     Desk,
@@ -61,6 +63,8 @@ from identity.models.reverse_scans import ReverseScan
 __all__ = [
     "ATTRIBUTES",
     "DELEGABLE_SCENES",
+    "IS_OPEN",
+    "PLACE_SCENES",
     "SCENES",
     "SHAREABLE",
     "SHARE_LIFE",

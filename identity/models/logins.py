@@ -54,8 +54,8 @@ class RelyingParty(AbstractApplication):
         ]
 
     def is_usable(self, request: object) -> bool:
-        """Whether it may ask at all now: neither it nor its organisation is suspended."""
-        return self.state == "active" and self.organisation.state == "active"
+        """Whether it may ask at all now: it, its organisation and all above are active."""
+        return self.state == "active" and self.organisation.is_open()
 
     def redirect_uri_allowed(self, uri: str) -> bool:
         """Whether this very text is registered; the toolkit would let loopback ports differ."""

@@ -5,10 +5,12 @@ import uuid
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Func, Q
 
 from identity import states
 
+# The function of the database which says that an organisation and all above it are active.
+IS_OPEN = "organisation_is_open_v1"
 # The names an entitlement may hold; `disclosure` says what each of them shows. A photo is for
 # comparing faces at a counter: it can be looked at there, and neither asked for nor sent.
 SHAREABLE = [
@@ -23,7 +25,7 @@ SHAREABLE = [
 ]
 ATTRIBUTES = [*SHAREABLE, "photo"]
 # Where desks and machines of an organisation may work: scenes of codes, and those of systems.
-SCENES = [
+PLACE_SCENES = [
     "id",
     "pay",
     "bus",
@@ -35,8 +37,9 @@ SCENES = [
     "issuer",
     "operations",
     "register",
-    "login",
 ]
+# Rights and bounds may name logging in at a web service as well.
+SCENES = [*PLACE_SCENES, "login"]
 
 
 class Organisation(models.Model):
@@ -77,6 +80,11 @@ class Organisation(models.Model):
                 name="organisation_attributes_known",
             ),
         ]
+
+    def is_open(self) -> bool:
+        """Whether it and all above it are active now. One statement."""
+        is_open = Func(F("id"), function=IS_OPEN, output_field=models.BooleanField())
+        return Organisation.objects.filter(is_open, id=self.id).exists()
 
 
 class Desk(models.Model):

@@ -10,7 +10,7 @@ from django.apps import apps
 from django.db import IntegrityError
 
 from cards.models import Card
-from identity import deletion, devices, lost_phones, own_data, takeovers
+from identity import deletion, devices, lost_phones, own_data, receipts, takeovers
 from identity.models import (
     AccessLine,
     Deletion,
@@ -118,6 +118,21 @@ def test_request__not_signed_over_what_was_shown__refused(
 ):
     assert city.problem(ask(phone, at=at, **changes)) == (422, "word.invalid")
     assert Deletion.objects.count() == 0
+
+
+def test_request__repeated_when_the_word_is_old__the_same_answer(phone: city.Phone, at: datetime):
+    asked: Any = {"caller": phone.caller, "word": word(phone, at=at)}
+    late = at + timedelta(seconds=90)
+    key = city.idempotency(phone.caller.scope)
+
+    made = deletion.request_deletion(**asked, idempotency_key=key, at=at)
+    again = deletion.request_deletion(**asked, idempotency_key=key, at=late)
+
+    assert (again.id, again.state) == (made.id, "waiting")
+    with pytest.raises(receipts.WordInvalid):
+        deletion.request_deletion(
+            **asked, idempotency_key=city.idempotency(phone.caller.scope), at=late
+        )
 
 
 def test_delete__before_its_time__the_database_refuses(phone: city.Phone, at: datetime):
@@ -401,6 +416,31 @@ def test_delete__two_workers_at_once__done_once(phone: city.Phone, at: datetime)
 
     assert sorted(found) == [0, 0, 0, 1]
     assert AuditEvent.objects.filter(action="account.deleted").count() == 1
+
+
+def test_delete__one_fails__it_waits_and_the_others_are_deleted(
+    phone: city.Phone, at: datetime, monkeypatch: pytest.MonkeyPatch
+):
+    other = city.make_phone(1, at=at)
+    ask(phone, at=at)
+    ask(other, at=at)
+    close = deletion._close
+
+    def fail_for_the_first(person: Resident, *, at: datetime) -> None:
+        if person.id == phone.caller.resident_id:
+            raise RuntimeError("out of order")
+        close(person, at=at)
+
+    monkeypatch.setattr(deletion, "_close", fail_for_the_first)
+
+    assert deletion.delete_due(at=at + DUE, limit=1) == 1
+
+    assert dict(Resident.objects.values_list("id", "state")) == {
+        phone.caller.resident_id: "active", other.caller.resident_id: "closed",
+    }  # fmt: skip
+    assert Deletion.objects.get(resident_id=phone.caller.resident_id).state == "waiting"
+    monkeypatch.undo()
+    assert deletion.delete_due(at=at + DUE) == 1
 
 
 def test_export__every_section__whole_and_only_ones_own(

@@ -132,6 +132,20 @@ def test_rotate__not_proven_by_the_new_key__refused_and_nothing_changed(
     assert list(MachineKey.objects.values_list("id", "retires_at")) == [("kiosk-1", None)]
 
 
+def test_rotate__repeated_when_the_proof_is_old__the_same_answer(kiosk: city.Machine, at: datetime):
+    word = proof(signing.generate_p256(), kiosk.key_id, at=at)
+    key, late = city.idempotency(kiosk.caller.scope), at + timedelta(seconds=90)
+    asked: Any = {"caller": kiosk.caller, "proof": word, "path": PATH}
+
+    made = machine_keys.rotate(**asked, idempotency_key=key, at=at)
+    again = machine_keys.rotate(**asked, idempotency_key=key, at=late)
+
+    assert again == made
+    assert MachineKey.objects.filter(state="active").count() == 2
+    with pytest.raises(machine_keys.NextKeyInvalid):
+        machine_keys.rotate(**asked, idempotency_key=city.idempotency(kiosk.caller.scope), at=late)
+
+
 def test_rotate__to_a_key_of_another_machine__refused(
     kiosk: city.Machine, hall: Organisation, at: datetime
 ):
@@ -165,6 +179,8 @@ def test_revoke__by_one_administrator__every_key_refused_at_once(at: datetime):
     kiosk, new = city.make_terminal(office.city), signing.generate_p256()
     rotate(kiosk, new, at=at)
 
+    code = organisations.issue_terminal_code(terminal=kiosk.terminal, actor="test", at=at)
+
     path = f"terminals/{kiosk.terminal.id}/key-revocation"
     answer = office.post(path, {"reason": "stolen"})
 
@@ -172,6 +188,9 @@ def test_revoke__by_one_administrator__every_key_refused_at_once(at: datetime):
     assert city.problem(kiosk.scan("VP1:X")) == (401, "signature.key_unknown")
     assert scan_as(new) == (401, "signature.key_unknown")
     assert set(MachineKey.objects.values_list("state", flat=True)) == {"revoked"}
+    late = send_as(new := signing.generate_p256(), "POST", f"{city.TERMINAL}/keys",
+                   {"enrolment_code": code, "jwk": signing.jwk_of(new)})  # fmt: skip
+    assert city.problem(late) == (422, "terminal.code_refused")
     assert office.post(path, {"reason": "stolen"}).json() == {"keys": 0}
 
 

@@ -486,7 +486,9 @@ def test_tokens__each_kind_good_for_its_own_use_only(
     assert site.refresh(refresh).status_code == 200
 
 
-@pytest.mark.parametrize("what", ["party", "organisation", "resident", "phone", "right", "time"])
+@pytest.mark.parametrize(
+    "what", ["party", "organisation", "county", "resident", "phone", "right", "time"]
+)
 def test_tokens__what_they_rest_on_is_gone__refused_with_the_next_request(
     site: relying.Site, phone: city.Phone, at: datetime, what: str
 ):
@@ -498,6 +500,12 @@ def test_tokens__what_they_rest_on_is_gone__refused_with_the_next_request(
         assert city.problem(relying.Browser().begin(site.query())) == (400, "login.request_refused")
     elif what == "organisation":
         Organisation.objects.update(state="suspended")
+    elif what == "county":
+        county = Organisation.objects.create(
+            kind="county", name_zh="寒亭区", name_en="Hanting", state="suspended"
+        )
+        Organisation.objects.filter(id=site.party.organisation_id).update(parent=county)
+        assert city.problem(relying.Browser().begin(site.query())) == (400, "login.request_refused")
     elif what == "resident":
         Resident.objects.update(state="suspended")
     elif what == "phone":

@@ -104,6 +104,24 @@ def test_enrol_desk__one_key_at_ten_desks_at_once__one_wins(hall: Organisation):
     assert sum(isinstance(each, organisations.DeskKeyTaken) for each in found) == 9
 
 
+def test_issue__another_code__the_one_before_is_good_no_more(hall: Organisation, desk: Desk):
+    machine = city.make_terminal(hall).terminal
+    desk_codes = [code_for(desk) for _ in range(2)]
+    codes = [
+        organisations.issue_terminal_code(terminal=machine, actor="test", at=AT) for _ in range(2)
+    ]
+
+    with pytest.raises(organisations.DeskCodeRefused):
+        organisations.enrol_desk(enrolment_code=desk_codes[0], proof=a_proof(), at=AT)
+    with pytest.raises(organisations.TerminalCodeRefused):
+        organisations.enrol_terminal(
+            enrolment_code=codes[0], kind="terminal", proof=a_proof(), at=AT
+        )
+
+    organisations.enrol_desk(enrolment_code=desk_codes[1], proof=a_proof(), at=AT)
+    organisations.enrol_terminal(enrolment_code=codes[1], kind="terminal", proof=a_proof(), at=AT)
+
+
 def test_enrol_desk__new_browser__the_old_key_opens_nothing_more(
     counter: city.DeskBrowser, at: datetime
 ):

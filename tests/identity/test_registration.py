@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import IntegrityError
 
-from identity import proposals, registration
+from identity import organisations, proposals, registration
 from identity.models import (
     Desk,
     Entitlement,
@@ -22,6 +22,7 @@ from identity.models import (
 from tests import city, relying
 from tests.administration import ADMINISTRATION, Office, open_city
 from vpass.common import signing
+from vpass.common.key_proofs import KeyProof
 from vpass.common.models import AuditEvent
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -40,6 +41,12 @@ RIGHT = {
 @pytest.fixture
 def office(at: datetime) -> Office:
     return open_city(at=at)
+
+
+def a_proof() -> KeyProof:
+    key = signing.generate_p256()
+    jwk = signing.jwk_of(key)
+    return KeyProof(jwk=jwk, thumbprint=signing.thumbprint(jwk), point=signing.public_point(key))
 
 
 def below(office: Office, **changes: Any) -> Organisation:
@@ -124,6 +131,35 @@ def test_propose__twice_or_decided_or_old__each_its_own_code(office: Office, at:
     assert not Desk.objects.filter(name_zh="4号窗口").exists()
 
 
+@pytest.mark.parametrize("what", ["moved", "suspended", "reset", "role", "elsewhere"])
+def test_approve__subject_or_proposer_no_longer_there__over_and_nothing_done(
+    office: Office, at: datetime, what: str
+):
+    hall, other = below(office), city.make_organisation("另一中心", parent=office.city)
+    clerk = city.sign_in_clerk(city.make_desk(hall), at=at).staff
+    third = office.hire("third", ["administrator"])
+    proposed = office.propose("staff.grant_roles", clerk.id, {"roles": ["finance"]}, by=third)
+    proposer = third.staff
+    row = Staff.objects.filter(id=proposer.id)
+    if what == "moved":
+        office.agree("staff.move", clerk.id, {"organisation": str(other.id)})
+    elif what == "suspended":
+        office.suspend("staff", proposer.id)
+    elif what == "reset":
+        office.agree("staff.reset", proposer.id, {})
+    elif what == "role":
+        row.update(roles=["privacy"])
+    else:
+        row.update(organisation=other)
+
+    answer = office.approve(proposed["id"])
+
+    assert city.problem(answer) == (409, "registration.over")
+    assert Staff.objects.get(id=clerk.id).roles == []
+    assert RegistrationProposal.objects.get(id=proposed["id"]).state == "proposed"
+    assert office.reject(proposed["id"]).json()["state"] == "rejected"
+
+
 @pytest.mark.parametrize(
     ("action", "detail", "code"),
     [
@@ -132,16 +168,18 @@ def test_propose__twice_or_decided_or_old__each_its_own_code(office: Office, at:
         ("organisation.register", HALL | {"kind": "palace"}, "request.invalid"),
         ("organisation.register", HALL | {"state": "active"}, "request.invalid"),
         ("desk.register", DESK | {"scene": "moon"}, "request.invalid"),
+        ("terminal.register", DESK | {"scene": "register"}, "request.invalid"),
         ("desk.register", {}, "request.invalid"),
         ("desk.enrol", {}, "object.not_found"),
         ("entitlement.set", RIGHT | {"attributes": ["blood"]}, "request.invalid"),
+        ("entitlement.set", RIGHT | {"may_ask": ["photo"]}, "request.invalid"),
         ("entitlement.set", RIGHT | {"deferred_days": 9}, "request.invalid"),
         ("entitlement.end", {"scene": "id", "purpose": "nothing"}, "object.not_found"),
         ("organisation.lift", {}, "state.illegal_transition"),
         ("organisation.lift", {"x": 1}, "request.invalid"),
         ("organisation.fly", {}, "request.invalid"),
     ],
-    ids=[str(number) for number in range(13)],
+    ids=[str(number) for number in range(15)],
 )
 def test_propose__cannot_be_done__its_own_code_and_no_proposal(
     office: Office, action: str, detail: dict[str, Any], code: str
@@ -185,6 +223,27 @@ def test_bounds__inherited_down_the_tree__beyond_is_refused_and_narrowing_cuts_r
     assert [(each.scene, each.attributes) for each in rights] == [("id", ["real_name"])]
 
 
+def test_allow__rights_to_log_in_and_of_the_register__stay_and_can_be_given_back(office: Office):
+    hall = below(office)
+    everything = {"scenes": None, "attributes": None}
+    for scene in ("login", "register"):
+        office.agree("entitlement.set", hall.id, RIGHT | {"scene": scene})
+
+    office.agree("organisation.allow", hall.id, everything | {"attributes": ["real_name"]})
+    in_force = Entitlement.objects.filter(organisation=hall, purpose="housing", ended_at=None)
+    assert sorted(in_force.values_list("scene", flat=True)) == ["login", "register"]
+    assert {tuple(each.attributes) for each in in_force} == {("real_name",)}
+    office.agree("organisation.allow", hall.id, everything | {"scenes": ["id", "register"]})
+    assert [each.scene for each in in_force.all()] == ["register"]
+    back = RIGHT | {"scene": "login", "attributes": ["real_name"]}
+    assert city.problem(office.ask("entitlement.set", hall.id, back)) == (
+        422, "registration.beyond_bounds",
+    )  # fmt: skip
+    office.agree("organisation.allow", hall.id, everything | {"scenes": ["login", "register"]})
+    office.agree("entitlement.set", hall.id, back)
+    assert sorted(in_force.values_list("scene", flat=True)) == ["login", "register"]
+
+
 def test_entitlement__set_by_two_then_ended__the_desk_sees_it_and_then_no_more(
     office: Office, phone: city.Phone, at: datetime
 ):
@@ -200,6 +259,31 @@ def test_entitlement__set_by_two_then_ended__the_desk_sees_it_and_then_no_more(
     assert city.problem(later) == (403, "scan.not_entitled")
     line = phone.send("GET", f"{city.RESIDENT}/access-log").json()["items"][-1]
     assert line["purpose"]["en"] == "Housing"
+
+
+def test_entitlement__ones_own_or_kept_from_the_log__from_above_and_by_the_city_alone(
+    office: Office, at: datetime
+):
+    hall = open_city(at=at, parent=office.city)
+    department = city.make_organisation("分中心", parent=hall.city, kind="department")
+    Entitlement.objects.all().delete()
+    deferred = RIGHT | {"deferred_days": 3650, "legal_basis": "Some law"}
+    shielded = RIGHT | {"shields_others": True}
+
+    own = hall.ask("entitlement.set", hall.city.id, RIGHT)
+    half = hall.approve(office.propose("entitlement.set", hall.city.id, RIGHT)["id"])
+    kept = [hall.ask("entitlement.set", department.id, each) for each in (deferred, shielded)]
+    agreed = hall.approve(office.propose("entitlement.set", department.id, deferred)["id"])
+
+    assert city.problem(own) == city.problem(half) == (403, "organisation.own")
+    assert {city.problem(each) for each in (*kept, agreed)} == {(403, "entitlement.of_city")}
+    assert not Entitlement.objects.exists()
+    hall.agree("entitlement.set", department.id, RIGHT)
+    office.agree("entitlement.set", department.id, shielded)
+    office.agree("entitlement.set", office.city.id, deferred | {"purpose": "investigation"})
+    assert sorted(
+        Entitlement.objects.values_list("organisation", "shields_others", "deferred_days")
+    ) == sorted([(department.id, True, 0), (office.city.id, False, 3650)])
 
 
 def test_suspend__an_organisation__all_below_refused_with_the_next_request_until_two_lift_it(
@@ -247,6 +331,29 @@ def test_suspend__desk_terminal_or_staff__refused_at_once_and_lifted_by_two(
     assert row.state == "active"
 
 
+@pytest.mark.parametrize("kind", ["organisations", "places"])
+def test_suspend__codes_given_before__enrol_no_key_any_more_even_after_the_lift(
+    office: Office, kind: str
+):
+    hall = below(office)
+    desk = office.agree("desk.register", hall.id, DESK)
+    machine = office.agree("terminal.register", hall.id, DESK)
+    rows = {"organisations": [("organisation", hall.id)],
+            "places": [("desk", desk["made"]), ("terminal", machine["made"])]}[kind]  # fmt: skip
+
+    for each, row_id in rows:
+        assert office.suspend(f"{each}s", row_id).status_code == 200
+        office.agree(f"{each}.lift", row_id, {})
+
+    with pytest.raises(organisations.DeskCodeRefused):
+        organisations.enrol_desk(enrolment_code=desk["code"], proof=a_proof(), at=office.at)
+    with pytest.raises(organisations.TerminalCodeRefused):
+        organisations.enrol_terminal(
+            enrolment_code=machine["code"], kind="terminal", proof=a_proof(), at=office.at
+        )
+    assert not Desk.objects.filter(id=desk["made"], key_point__isnull=False).exists()
+
+
 def test_suspend__root_oneself_and_own__as_they_should(office: Office, at: datetime):
     mine = office.administrator.staff.id
 
@@ -262,6 +369,34 @@ def test_suspend__root_oneself_and_own__as_they_should(office: Office, at: datet
     ):
         own = hall.ask(action, hall.city.id, detail)
         assert city.problem(own) == (403, "organisation.own"), action
+
+
+def test_root__its_last_administrator_or_approver__stays_until_there_is_another(
+    office: Office, at: datetime
+):
+    first, second = office.administrator.staff.id, office.approver.staff.id
+    taken = {"reason": "test", "roles": ["administrator"]}
+    by = office.approver
+    elsewhere = {"organisation": str(below(office).id)}
+
+    removed = office.post(f"staff/{first}/role-removal", taken, by=by)
+    suspended = office.post(f"staff/{first}/suspension", {"reason": "test"}, by=by)
+    other = office.suspend("staff", second)
+    moved = office.ask("staff.move", second, elsewhere)
+
+    assert {city.problem(each) for each in (removed, suspended, other, moved)} == {
+        (409, "staff.last_of_root"),
+    }  # fmt: skip
+    assert dict(Staff.objects.values_list("id", "roles")) == {
+        first: ["administrator"], second: ["approver"],
+    }  # fmt: skip
+    assert set(Staff.objects.values_list("state", flat=True)) == {"active"}
+    third = office.hire("third", ["administrator"])
+    assert office.post(f"staff/{first}/role-removal", taken, by=by).json()["roles"] == []
+    # One person with both roles could not agree with anybody.
+    Staff.objects.filter(id=third.staff.id).update(roles=["administrator", "approver"])
+    alone = office.post(f"staff/{second}/suspension", {"reason": "test"}, by=third)
+    assert city.problem(alone) == (409, "staff.last_of_root")
 
 
 def test_another_subtree__as_if_there_were_nothing(office: Office, at: datetime):

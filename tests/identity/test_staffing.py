@@ -220,6 +220,46 @@ def test_reset__by_two__old_password_and_factor_end_and_a_new_invitation_brings_
     assert sign_in(browser, fresh).status_code == 201
 
 
+def test_roles_of_the_city__before_the_invitation_is_accepted__refused(
+    office: Office, browser: city.DeskBrowser
+):
+    made = invite(office).json()
+    asked = ("staff.grant_roles", made["staff"])
+
+    early = office.ask(*asked, {"roles": ["finance"]})
+    office.agree(*asked, {"roles": ["privacy"]})
+    secret = choose(browser, made["code"]).json()["totp_secret"]
+    accept(browser, made["code"], code_of(secret))
+    office.agree(*asked, {"roles": ["finance"]})
+
+    assert city.problem(early) == (409, "staff.not_joined")
+    assert Staff.objects.get(id=made["staff"]).roles == ["finance", "privacy"]
+
+
+def test_reset_and_lift__somebody_with_roles_of_the_city__by_the_city_alone(
+    office: Office, at: datetime
+):
+    hall = open_city(at=at, parent=office.city)
+    clerk = city.sign_in_clerk(city.make_desk(hall.city), at=at).staff
+    office.agree("staff.grant_roles", clerk.id, {"roles": ["finance"]})
+    password = User.objects.get(staff=clerk).password
+
+    refused = hall.ask("staff.reset", clerk.id, {})
+    half = hall.approve(office.propose("staff.reset", clerk.id, {})["id"])
+    hall.suspend("staff", clerk.id)
+    lifted = hall.ask("staff.lift", clerk.id, {})
+
+    assert {city.problem(each) for each in (refused, half, lifted)} == {
+        (403, "staff.role_of_city"),
+    }  # fmt: skip
+    assert refused.json()["roles"] == ["finance"]
+    assert not Invitation.objects.exists()
+    assert User.objects.get(staff=clerk).password == password
+    assert Staff.objects.get(id=clerk.id).state == "suspended"
+    office.agree("staff.lift", clerk.id, {})
+    assert Staff.objects.get(id=clerk.id).state == "active"
+
+
 def test_lockouts__per_account_in_the_long_run_and_per_desk(
     office: Office, browser: city.DeskBrowser, at: datetime, monkeypatch: pytest.MonkeyPatch
 ):

@@ -26,8 +26,15 @@ def test_services__listed_with_both_languages(phone: city.Phone, hall: Hall):
     assert item == phone.send("GET", f"{RESIDENT}/services/{hall.service.id}").json()
 
 
-def test_services__of_a_suspended_organisation__not_offered(phone: city.Phone, hall: Hall):
+@pytest.mark.parametrize("which", ["own", "above"])
+def test_services__of_a_suspended_organisation__not_offered(
+    phone: city.Phone, hall: Hall, which: str
+):
     Organisation.objects.update(state="suspended")
+    if which == "above":
+        own = Organisation.objects.filter(id=hall.service.organisation_id)
+        county = city.make_organisation("寒亭区", kind="county", state="suspended")
+        own.update(state="active", parent=county)
 
     assert phone.send("GET", f"{RESIDENT}/services").json()["items"] == []
     for path in ("", "/slots"):
