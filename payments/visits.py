@@ -32,7 +32,7 @@ REFERENCE = "visit:"  # how the merchant reference of what was paid on leaving b
 EXPIRY = "visits.expiry"  # who ends a visit when its time is over
 _HELD = "visit"
 
-# One statement, under no lock of its own: whoever finds the visit inside ends it.
+# Ends a visit that is still inside, and no other.
 _END = """
 WITH ended AS (
     UPDATE payments_visit SET state = %(to_state)s, order_id = %(order_id)s, left_at = %(at)s

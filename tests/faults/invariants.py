@@ -33,7 +33,6 @@ class Broken:
 _TABLES: Mapping[str, EdgeTable] = {
     "order": states.ORDER,
     "charge": states.CHARGE,
-    "visit": states.VISIT,
     "payout": states.PAYOUT,
     "debit": states.DEBIT,
     "window": states.WINDOW,
