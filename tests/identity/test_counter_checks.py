@@ -24,6 +24,7 @@ from identity.models import (
     Takeover,
 )
 from tests import city
+from tests.together import together
 from vpass.common.errors import NotFound
 from vpass.common.models import AuditEvent
 
@@ -339,6 +340,22 @@ def test_enrol_at_counter__person_with_a_new_number__their_account_moves_to_this
     assert InPersonCheck.objects.get().resident_id == own.id
     assert AccessLine.objects.get().resident_id == own.id
     assert AuditEvent.objects.get(action="account.moved").detail == {"closed": str(begun)}
+
+
+def test_enrol_at_counter__sent_by_several_at_once__the_account_moves_once(
+    registrar: city.DeskBrowser, stub_register: city.StubRegister, at: datetime
+):
+    old, new = city.make_phone(3, at=at), city.make_phone(4, level=1, at=at)
+    body = told(city.PEOPLE[3], number(new), phone=city.PEOPLE[4].phone)
+
+    answers = together(
+        4, lambda _: registrar.send("POST", ENROLMENTS, body, key=city.new_key()).status_code
+    )
+
+    # The others find the number used, or the account that it was asked for closed.
+    assert answers.count(200) == 1 and set(answers) <= {200, 403, 422}
+    assert InPersonCheck.objects.count() == AccessLine.objects.count() == 1
+    assert Device.objects.get(id=new.device.id).resident_id == old.device.resident_id
 
 
 def test_enrol_at_counter__child_whom_a_parent_registered__has_the_account_alone(

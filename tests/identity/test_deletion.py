@@ -409,6 +409,22 @@ def test_delete__phone_that_asked_frozen_or_replaced__account_stays(
     assert Resident.objects.get().state == "active"
 
 
+def test_delete__phone_frozen_at_the_same_moment__one_or_the_other(phone: city.Phone, at: datetime):
+    resident_id = phone.caller.resident_id
+    ask(phone, at=at)
+
+    def work(number: int) -> int:
+        if number % 2:
+            return deletion.delete_due(at=at + DUE)
+        return lost_phones.freeze_all(resident_id=resident_id, actor="hotline", at=at)
+
+    found = together(4, work)
+
+    assert [type(each) for each in found] == [int] * 4
+    end = (Deletion.objects.get().state, Resident.objects.get().state)
+    assert end in {("done", "closed"), ("cancelled", "active")}
+
+
 def test_delete__two_workers_at_once__done_once(phone: city.Phone, at: datetime):
     ask(phone, at=at)
 
