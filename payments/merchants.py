@@ -121,10 +121,17 @@ def take_on(
     }
     made = registration.register_organisation(city, detail, caller=caller, at=at)
     organisation = Organisation.objects.get(id=made.id)
-    right = {"purpose_zh": "付款", "purpose_en": "Payment", "attributes": [], "may_ask": []}
-    registration.set_entitlement(
-        organisation, {"scene": SCENE, "purpose": PURPOSE, **right}, caller=caller, at=at
-    )
+    right = {
+        "scene": SCENE,
+        "purpose": PURPOSE,
+        "purpose_zh": "付款",
+        "purpose_en": "Payment",
+        "attributes": [],
+        "may_ask": [],
+        "shields_others": False,
+        "deferred_days": 0,
+    }
+    registration.set_entitlement(organisation, right, caller=caller, at=at)
     merchant = open_merchant(
         organisation=organisation, bank=asked.bank, payout_account=asked.payout_account
     )
