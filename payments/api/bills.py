@@ -9,7 +9,17 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from payments import bill_payments, bill_receipts, bills, merchants, orders, owed, receipt_pdf
+from identity import residents
+from payments import (
+    accounts,
+    bill_payments,
+    bill_receipts,
+    bills,
+    merchants,
+    orders,
+    owed,
+    receipt_pdf,
+)
 from payments.api import bill_examples as examples
 from payments.api.bill_shapes import BillDetail, BillShown, show_bill, show_payment
 from payments.models import Bill
@@ -154,6 +164,8 @@ class BillPayments(Endpoint):
             bill_payments.BillNotOwed,
             bill_payments.BillTooMuch,
             merchants.MerchantSuspended,
+            residents.AccountSuspended,
+            accounts.PayingSuspended,
         ],
         examples=examples.PAYMENT,
     )
