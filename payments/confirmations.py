@@ -12,7 +12,7 @@ from payments import accounts, grades, history, pins, queries, risk, sources
 from payments.grades import LimitExceeded, PinNeeded
 from payments.merchants import MerchantSuspended
 from payments.models import Order, PaymentLimit
-from payments.orders import Shown, answered, carry_out, is_waiting, show
+from payments.orders import Shown, answered, carry_out, is_waiting, show, with_balance_moving
 from payments.queries import LockedOrder, Parties
 from payments.risk import Verdict
 from vpass.common.callers import Caller, required
@@ -65,24 +65,19 @@ def confirm_order(
     pin_since = None
     if pin is not None and find_answer(idempotency_key) is None:
         pin_since = pins.prove(resident_id=required(caller.resident_id), pin=pin)
-    with once(idempotency_key, at=at) as claim:
-        if claim.answer is None:
-            locked = _lock_of_payer(order_id, caller=caller)
-            order = locked.order
-            if is_waiting(order, at=at):
-                device = _judge(confirmation, caller=caller, order=order, at=at)
-                _refuse_suspended(locked.parties)
-                verdict = _weigh(order, device, pin_since=pin_since, at=at)
-                risk.open_case(order, verdict, at=at)
-                if verdict.freezes:
-                    reason = risk.RiskRefused.code
-                    history.change_order(order, "failed", reason=reason, actor=caller.scope, at=at)
-                else:
-                    _pay(order, locked.parties, actor=caller.scope, at=at)
-            claim.answer = asdict(show(order))
-    if claim.answer["reason"] == risk.RiskRefused.code:
-        raise risk.RiskRefused(payment_id=claim.answer["id"])
-    return answered(claim.answer)
+    answer = with_balance_moving(
+        lambda: _confirm_once(
+            order_id,
+            caller=caller,
+            confirmation=confirmation,
+            pin_since=pin_since,
+            key=idempotency_key,
+            at=at,
+        )
+    )
+    if answer["reason"] == risk.RiskRefused.code:
+        raise risk.RiskRefused(payment_id=answer["id"])
+    return answered(answer)
 
 
 def decline_order(
@@ -99,6 +94,33 @@ def decline_order(
                 history.change_order(order, "failed", reason=DECLINED, actor=caller.scope, at=at)
             claim.answer = asdict(show(order))
     return answered(claim.answer)
+
+
+def _confirm_once(
+    order_id: uuid.UUID,
+    *,
+    caller: Caller,
+    confirmation: str,
+    pin_since: datetime | None,
+    key: IdempotencyKey,
+    at: datetime,
+) -> dict[str, Any]:
+    with once(key, at=at) as claim:
+        if claim.answer is None:
+            locked = _lock_of_payer(order_id, caller=caller)
+            order = locked.order
+            if is_waiting(order, at=at):
+                device = _judge(confirmation, caller=caller, order=order, at=at)
+                _refuse_suspended(locked.parties)
+                verdict = _weigh(order, device, pin_since=pin_since, at=at)
+                risk.open_case(order, verdict, at=at)
+                if verdict.freezes:
+                    reason = risk.RiskRefused.code
+                    history.change_order(order, "failed", reason=reason, actor=caller.scope, at=at)
+                else:
+                    _pay(order, locked.parties, actor=caller.scope, at=at)
+            claim.answer = asdict(show(order))
+        return dict(claim.answer)
 
 
 def _weigh(order: Order, device: Device, *, pin_since: datetime | None, at: datetime) -> Verdict:
@@ -125,7 +147,7 @@ def _weigh(order: Order, device: Device, *, pin_since: datetime | None, at: date
     spend = grades.spend_within(facts, limit, **ask)
     whose: dict[str, Any] = {"payer_id": order.payer_id, "amount_fen": order.amount_fen}
     if spend is not None and grades.count(spend, **whose):
-        order.grade = spend.grade
+        order.grade, order.counted_on = spend.grade, spend.on_date
         return verdict
     if means == Means.SIGNATURE and pin_since is None:
         better = grades.limit_of(facts, means=Means.PIN, device=device.grade)

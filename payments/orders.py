@@ -4,6 +4,8 @@ What the payer has chosen pays: the balance at once, or a bank card, when its ba
 """
 
 import uuid
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -29,6 +31,7 @@ from vpass.common.ids import uuid7
 PURPOSE = pay_codes.PURPOSE
 MAX_PAYMENT_FEN = 5_000_000
 CONFIRM_WITHIN = timedelta(minutes=2)
+BALANCE_TRIES = 20  # each was lost to another payment that went through
 EXPIRY = "orders.expiry"  # who moves an order on when its time is over
 
 
@@ -145,16 +148,24 @@ def pay_by_code(
         code=code, amount_fen=amount_fen, title=title, merchant_reference=merchant_reference
     )
     try:
-        try:
-            answer = _pay_once(asked, caller=caller, key=idempotency_key, at=at)
-        except BalanceMoved:  # the card may pay more of it
-            answer = _pay_once(asked, caller=caller, key=idempotency_key, at=at)
+        answer = with_balance_moving(
+            lambda: _pay_once(asked, caller=caller, key=idempotency_key, at=at)
+        )
     except InsufficientFunds as error:
         # The posting has taken all with it. The till has seen the code, so that has to stay used.
         answer = _pay_once(asked, caller=caller, key=idempotency_key, refusal=error.code, at=at)
     if refusal := answer.pop("refusal", None):
         raise REFUSALS[refusal](**answer)
     return Shown(**answer)
+
+
+def with_balance_moving(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Do the work anew when another payment has taken of the balance what it counted on, since the
+    card may pay more of it; so many times. Raises BalanceMoved after that, and what `work` does."""
+    for _ in range(BALANCE_TRIES - 1):
+        with suppress(BalanceMoved):
+            return work()
+    return work()
 
 
 def cancel_order(
@@ -257,8 +268,7 @@ def _pay(asked: Asked, *, caller: Caller, refusal: str | None, at: datetime) -> 
         asked.code, caller=caller, reference=asked.merchant_reference, at=at
     )
     if shown.payer_id is None:
-        late = {} if shown.retry_after is None else {"retry_after": shown.retry_after}
-        return {"refusal": shown.reason, **late}
+        return {"refusal": shown.reason}
     found = queries.lock_and_look(
         organisation_id=required(caller.organisation_id), payer_id=shown.payer_id, at=at
     )
@@ -296,25 +306,18 @@ def _pay(asked: Asked, *, caller: Caller, refusal: str | None, at: datetime) -> 
 
 def carry_out(order: Order, parties: Parties, funding: Funding, *, at: datetime) -> None:
     """Move the money of an order that is captured, or have a card's bank asked for its part of one
-    that is capturing, while the balance's part is held. Raises InsufficientFunds."""
+    that is capturing, while the balance's part is held.
+
+    Raises InsufficientFunds; BalanceMoved when a card stands behind the balance.
+    """
+    try:
+        _take_of_balance(order, parties, funding, at=at)
+    except InsufficientFunds as error:
+        if parties.card_id is None:
+            raise
+        raise BalanceMoved from error
     if funding.card is None:
-        capture_order(order, parties, at=at)
         return
-    if funding.balance_fen:
-        if parties.payer_account is None:
-            raise InsufficientFunds
-        try:
-            ledger.hold(
-                hold_id=order.id,
-                account=parties.payer_account,
-                amount_fen=funding.balance_fen,
-                purpose=PURPOSE,
-                reference=order.id,
-                expires_at=None,
-                at=at,
-            )
-        except InsufficientFunds as error:
-            raise BalanceMoved from error
     debits.prepare(
         card=funding.card.card,
         bank=funding.card.bank,
@@ -323,6 +326,23 @@ def carry_out(order: Order, parties: Parties, funding: Funding, *, at: datetime)
         amount_fen=funding.card_fen,
         at=at,
     )
+
+
+def _take_of_balance(order: Order, parties: Parties, funding: Funding, *, at: datetime) -> None:
+    if funding.card is None:
+        capture_order(order, parties, at=at)
+    elif funding.balance_fen:
+        if parties.payer_account is None:
+            raise InsufficientFunds
+        ledger.hold(
+            hold_id=order.id,
+            account=parties.payer_account,
+            amount_fen=funding.balance_fen,
+            purpose=PURPOSE,
+            reference=order.id,
+            expires_at=None,
+            at=at,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ import pytest
 from cards.models import Card
 from payments import debits, payouts, proof, sources
 from payments.banks import BankAnswerLost, BankStanding
-from payments.models import Debit, Hold, Order, Payout, Posting
+from payments.models import Debit, Hold, Order, Payout, Posting, Spending
 from payments.sources import SourceOrderInvalid
 from tests import city
 from tests.banking import NEVER_ARRIVED, StubBank, booked, freeze, make_card
@@ -100,11 +100,13 @@ def test_pay__bank_does_not_pay__the_held_part_is_free_again(
 ):  # fmt: skip
     shop.pay(digits(phone, at=at), at=at)
 
+    assert Spending.objects.get().used_fen == PRICE_FEN
     for answer in answers:
         assert available(phone) == 0
         pursue(bank, answer, at=at)
 
     assert (Order.objects.get().state, legs()) == (state, [])
+    assert Spending.objects.get().used_fen == 0  # the day's limit is as it was
     assert (available(phone), balance_fen(phone)) == (HAS_FEN, HAS_FEN)
 
 
@@ -189,11 +191,23 @@ def test_race__ten_split_payments_and_one_balance__never_held_twice(
     found = together(10, lambda n: shop.pay(codes[n], at=at))
 
     seen = Counter(getattr(each, "state", getattr(each, "code", repr(each))) for each in found)
-    assert set(seen) <= {"capturing", "ledger.insufficient_funds"}
+    assert seen == {"capturing": 10}
     held = sum(Hold.objects.filter(state="open").values_list("amount_fen", flat=True))
     owed = sum(Debit.objects.values_list("amount_fen", flat=True))
     assert held == HAS_FEN
     assert held + owed == seen["capturing"] * PRICE_FEN
+
+
+def test_race__small_payments_out_of_one_balance__all_go_through(
+    shop: Shop, phone: city.Phone, card: Card, bank: StubBank, at: datetime
+):
+    codes = [digits(phone, at=at) for _ in range(10)]
+
+    found = together(10, lambda n: shop.pay(codes[n], at=at, amount_fen=300))
+
+    seen = Counter(getattr(each, "state", getattr(each, "code", repr(each))) for each in found)
+    assert seen == {"captured": 3, "capturing": 7}
+    assert available(phone) == 0
 
 
 def test_choose__orders_that_do_not_do__refused_and_nothing_chosen(
