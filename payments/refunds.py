@@ -44,6 +44,13 @@ class MerchantShort(Conflict):
     title_zh = "商户账户余额不足以退款"
 
 
+class PayerGone(Conflict):
+    """The payer's account is closed and its cards forgotten: there is nowhere to refund to."""
+
+    code = "refund.payer_gone"
+    title_zh = "付款人账户已注销，无法原路退款"
+
+
 @dataclass(frozen=True, kw_only=True)
 class RefundShown:
     """A refund as its merchant sees it, with the state it has left the payment in."""
@@ -70,7 +77,7 @@ def refund_order(
     `reference`: the same reference and amount again is the same refund, under any key.
 
     Raises NotFound, RefundTooMuch (with `refundable_fen`), RefundReferenceReused, MerchantShort,
-    MerchantSuspended, and what `once` raises. After any of these nothing has changed.
+    MerchantSuspended, PayerGone, and what `once` raises. After any of these nothing has changed.
     """
     try:
         with once(idempotency_key, at=at) as claim:
@@ -111,6 +118,8 @@ def _refund(
     order, parties = locked.order, locked.parties
     if parties.merchant_state != "active":
         raise MerchantSuspended
+    if parties.payer_state == "closed":
+        raise PayerGone
     to_card_fen = min(amount_fen, max(0, (locked.by_card_fen or 0) - order.refunded_fen))
     refundable_fen = order.captured_fen - order.refunded_fen
     if amount_fen > refundable_fen:

@@ -243,6 +243,7 @@ class Refunds(Endpoint):
             refunds.RefundTooMuch,
             refunds.RefundReferenceReused,
             refunds.MerchantShort,
+            refunds.PayerGone,
             merchants.MerchantSuspended,
         ],
         examples=examples.REFUND,

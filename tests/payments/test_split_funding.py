@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from cards.models import Card
-from payments import debits, payouts, proof, sources
+from identity.models import Resident
+from payments import debits, payouts, personal, proof, sources
 from payments.banks import BankAnswerLost, BankStanding
 from payments.models import Debit, Hold, Order, Payout, Posting, Spending
+from payments.refunds import PayerGone
 from payments.sources import SourceOrderInvalid
 from tests import city
 from tests.banking import NEVER_ARRIVED, StubBank, booked, freeze, make_card
@@ -170,6 +172,22 @@ def test_refund__card_gone_at_the_bank__the_money_stays_in_the_wallet(
     payouts.pursue(payout_id=Payout.objects.get().id, at=at)
 
     assert (available(phone), balance_fen(phone)) == (100, 100)
+
+
+def test_refund__payer_gone_for_good__refused_by_name_and_nothing_done(
+    shop: Shop, phone: city.Phone, card: Card, bank: StubBank, at: datetime
+):
+    shown = shop.pay(digits(phone, at=at), at=at)
+    pursue(bank, booked(at), at=at)
+    personal.forget(resident_id=resident_of(phone), at=at)
+    Resident.objects.update(state="closed")
+
+    for _ in range(2):
+        with pytest.raises(PayerGone):
+            shop.refund(shown.id, 200, at=at)
+
+    assert (shop.balance_fen, Payout.objects.count()) == (PRICE_FEN, 0)
+    assert Order.objects.get().state == "captured"
 
 
 def test_pay__card_frozen__the_balance_alone_still_pays(
