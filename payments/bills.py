@@ -151,6 +151,18 @@ def follow(*, caller: Caller, code: str, at: datetime) -> Bill:
     return bill
 
 
+def unfollow(*, caller: Caller, bill_id: uuid.UUID) -> None:
+    """Count the bills of the customer number that this bill is for among the caller's own no more.
+
+    Raises NotFound for a bill of a customer number that the caller does not follow.
+    """
+    resident_id = required(caller.resident_id)
+    hashes = Bill.objects.filter(id=bill_id).values("payer_hash")
+    ended, _ = BillFollow.objects.filter(resident_id=resident_id, payer_hash__in=hashes).delete()
+    if not ended:
+        raise NotFound
+
+
 def refuse_guessing(*, caller: Caller, digits: str, at: datetime) -> None:
     """Let nobody ask by more codes than LOOK_UPS allows, hit or not; those of the caller's own
     bills are no guesses. Raises limits.LimitReached."""

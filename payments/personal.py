@@ -11,13 +11,21 @@ from django.db.models import F
 from identity.own_data import Section, fields_of
 from payments import ledger, queries, states
 from payments.models import (
+    BillFollow,
+    BillPayment,
+    BillReceipt,
     Charge,
     Debit,
     FundingSource,
     Order,
+    PayCode,
+    PayerHandle,
+    PaymentPin,
     PaymentSource,
     Payout,
     Refund,
+    RiskCase,
+    Spending,
     TopUpNumber,
 )
 
@@ -47,7 +55,8 @@ def open_obligations(*, resident_id: uuid.UUID) -> list[str]:
 
 
 def export(*, resident_id: uuid.UUID) -> dict[str, Section]:
-    """Return a resident's money: its moves, orders, refunds, charges, and the ways in and out."""
+    """Return a resident's money: its moves, orders, refunds, charges, bills, the ways in and out,
+    and what is kept of how the resident pays."""
     account = queries.account_of(kind="resident", owner=str(resident_id))
     mine = {"resident_id": resident_id}
     return {
@@ -84,15 +93,49 @@ def export(*, resident_id: uuid.UUID) -> dict[str, Section]:
             fields_of("id", "bank_id", "card_id", "amount_fen", "state", "created_at"),
         ),
         "top_up_number": Section(TopUpNumber.objects.filter(**mine), fields_of("number")),
+        **_ways(resident_id),
     }  # fmt: skip
 
 
-def forget(*, resident_id: uuid.UUID, at: datetime) -> None:
-    """Forget the bank accounts and the top-up number: what still comes in, its bank takes back."""
+def _ways(resident_id: uuid.UUID) -> dict[str, Section]:
+    """Bills and how they were paid, leaves to merchants, limits, cases of risk, and the PIN."""
     mine = {"resident_id": resident_id}
-    TopUpNumber.objects.filter(**mine).delete()
-    PaymentSource.objects.filter(**mine).delete()
-    FundingSource.objects.filter(**mine).delete()
+    return {
+        "bill_payments": Section(
+            BillPayment.objects.filter(payer_id=resident_id),
+            fields_of("order_id", "bill_id", "amount_fen", "refunded_fen", "paid_at"),
+        ),
+        "bill_receipts": Section(
+            BillReceipt.objects.filter(payment__payer_id=resident_id),
+            fields_of("payment_id", "code", "content", "signature", "at"),
+        ),
+        "bill_follows": Section(BillFollow.objects.filter(**mine), fields_of("id", "at")),
+        "payer_handles": Section(
+            PayerHandle.objects.filter(**mine), fields_of("merchant_id", "created_at", "ended_at")
+        ),
+        "spending": Section(
+            Spending.objects.filter(**mine), fields_of("on_date", "grade", "used_fen")
+        ),
+        "risk_cases": Section(
+            RiskCase.objects.filter(**mine),
+            fields_of("id", "order_id", "outcome", "reasons", "state", "opened_at", "decided_at"),
+        ),
+        "payment_pin": Section(PaymentPin.objects.filter(**mine), fields_of("set_at")),
+    }
+
+
+def forget(*, resident_id: uuid.UUID, at: datetime) -> None:
+    """Forget the bank accounts and the top-up number: what still comes in, its bank takes back; and
+    the PIN, leaves to merchants, followed bills, and what is counted of days.
+
+    Payments of bills with their receipts stay as the ledger does, and so do cases of risk.
+    """
+    mine = {"resident_id": resident_id}
+    for model in (
+        TopUpNumber, PaymentSource, FundingSource, PaymentPin, PayerHandle, BillFollow, Spending,
+    ):  # fmt: skip
+        model._default_manager.filter(**mine).delete()
+    PayCode.objects.filter(device__resident_id=resident_id).delete()
     for rows in (Payout.objects.filter(**mine), Debit.objects.filter(**mine)):
         for work in rows.order_by("id"):
             work.account_token, work.account_last4 = "", ""

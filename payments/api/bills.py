@@ -147,6 +147,19 @@ class BillFollows(Endpoint):
         return Response(_detail(bill, caller=self.caller, at=self.at))
 
 
+class OneBillFollow(Endpoint):
+    """The customer number that a bill is for."""
+
+    audience = Audience.RESIDENT
+    level = VERIFIED
+
+    @describes(answers={204: None}, problems=[NotFound])
+    def delete(self, request: Request, bill_id: UUID) -> Response:
+        """List its bills no more."""
+        bills.unfollow(caller=self.caller, bill_id=bill_id)
+        return Response(status=204)
+
+
 class BillPayments(Endpoint):
     """A bill is paid, all of it or a part."""
 
