@@ -9,10 +9,11 @@ from django.conf import settings
 
 from identity.models import Device
 from payments import accounts, grades, history, pins, queries, risk, sources
+from payments.captures import with_balance_moving
 from payments.grades import LimitExceeded, PinNeeded
 from payments.merchants import MerchantSuspended
 from payments.models import Order, PaymentLimit
-from payments.orders import Shown, answered, carry_out, is_waiting, show, with_balance_moving
+from payments.orders import Shown, answered, carry_out, is_waiting, show
 from payments.queries import LockedOrder, Parties
 from payments.risk import Verdict
 from vpass.common.callers import Caller, required

@@ -4,8 +4,6 @@ What the payer has chosen pays: the balance at once, or a bank card, when its ba
 """
 
 import uuid
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +14,7 @@ from django.db.models import QuerySet
 from cards.paying import CardNotUsable
 from identity import codes
 from payments import debits, grades, history, ledger, pay_codes, queries, risk, sources
-from payments.captures import capture_order
+from payments.captures import BalanceMoved, capture_order, with_balance_moving
 from payments.grades import Spend
 from payments.ledger import InsufficientFunds
 from payments.merchants import MerchantSuspended
@@ -31,7 +29,6 @@ from vpass.common.ids import uuid7
 PURPOSE = pay_codes.PURPOSE
 MAX_PAYMENT_FEN = 5_000_000
 CONFIRM_WITHIN = timedelta(minutes=2)
-BALANCE_TRIES = 20  # each was lost to another payment that went through
 EXPIRY = "orders.expiry"  # who moves an order on when its time is over
 
 
@@ -55,13 +52,6 @@ class OrderExpired(DomainError):
     code = "order.expired"
     status = 410
     title_zh = "该笔付款未在规定时间内确认，已失效"
-
-
-class BalanceMoved(InsufficientFunds):
-    """There is not enough money on the account.
-
-    Another payment has taken what this one was to take of the balance, beside the card.
-    """
 
 
 # Refusals of a payment whose code is used up.
@@ -157,15 +147,6 @@ def pay_by_code(
     if refusal := answer.pop("refusal", None):
         raise REFUSALS[refusal](**answer)
     return Shown(**answer)
-
-
-def with_balance_moving(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Do the work anew when another payment has taken of the balance what it counted on, since the
-    card may pay more of it; so many times. Raises BalanceMoved after that, and what `work` does."""
-    for _ in range(BALANCE_TRIES - 1):
-        with suppress(BalanceMoved):
-            return work()
-    return work()
 
 
 def cancel_order(
