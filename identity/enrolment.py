@@ -6,6 +6,7 @@ import secrets
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
@@ -40,6 +41,7 @@ ONE_TIME_CODE_DUE = "identity.one_time_code_due"
 KEPT_FOR = timedelta(days=30)
 PURGE_ROWS = 1_000
 
+_Done = TypeVar("_Done")
 _PHONE = re.compile(r"1[3-9][0-9]{9}")
 
 
@@ -166,6 +168,35 @@ def move_account(
     )
 
 
+def prove_number(
+    *,
+    enrolment_id: uuid.UUID,
+    thumbprint: str,
+    one_time_code: str,
+    phone: str,
+    at: datetime,
+) -> None:
+    """Return when the one-time code has come back that an enrolment with this key had sent to
+    `phone`; it is used up then, without an account or a phone bound.
+
+    Raises NotFound for another key's enrolment, EnrolmentOver, and CodeWrong, also for an enrolment
+    with another number (these count as tries).
+    """
+
+    def work(enrolment: Enrolment, _attested: Attested | None) -> None:
+        if not hmac.compare_digest(enrolment.phone.encode(), phone.encode()):
+            raise CodeWrong(tries_left=TRIES - enrolment.tries)
+
+    _try_once(
+        work,
+        enrolment_id=enrolment_id,
+        thumbprint=thumbprint,
+        one_time_code=one_time_code,
+        attestation=None,
+        at=at,
+    )
+
+
 def prove_identity(
     *,
     caller: Caller,
@@ -241,14 +272,14 @@ def send_one_time_code(event: outbox.Event) -> None:
 
 
 def _try_once(
-    work: Callable[[Enrolment, Attested | None], devices.TokenIssued],
+    work: Callable[[Enrolment, Attested | None], _Done],
     *,
     enrolment_id: uuid.UUID,
     thumbprint: str,
     one_time_code: str,
     attestation: Sequence[str] | None,
     at: datetime,
-) -> devices.TokenIssued:
+) -> _Done:
     """Do the work which ends an enrolment, if the one-time code is right; each try counts.
 
     A bad attestation is refused before: it says nothing of the code.
@@ -274,9 +305,9 @@ def _try_once(
                     enrolment.one_time_code.encode(), one_time_code.encode()
                 ):
                     raise CodeWrong(tries_left=TRIES - enrolment.tries)
-                issued = work(enrolment, attested)
+                done = work(enrolment, attested)
                 change_state(enrolment, "phone_proven", table=states.ENROLMENT, actor=actor, at=at)
-                return issued
+                return done
         except DomainError as error:
             refusal = error
         if enrolment.tries >= TRIES:

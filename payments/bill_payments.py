@@ -8,21 +8,22 @@ the reverse order when it is refunded.
 import uuid
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import connection
 
-from payments import app_orders, bill_receipts, bills
+from payments import accounts, app_orders, bill_receipts, bills
 from payments.captures import BILL_REFERENCE
 from payments.merchants import MerchantSuspended
 from payments.models import Bill, BillLine, BillPayment, BillShare
 from vpass.common.callers import Caller, required
 from vpass.common.errors import Conflict, NotFound
-from vpass.common.idempotency import IdempotencyKey, once
-from vpass.common.limits import spend
+from vpass.common.idempotency import IdempotencyKey, find_answer, once
+from vpass.common.limits import Limit, spend
 from vpass.common.outbox import Event
 
 ACTOR = "bills"
+OPENS = Limit("bill_payment.open", maximum=30, per=timedelta(hours=1))
 
 # The sum is bounded where it is made, and by the constraint behind it.
 _RESERVE = """
@@ -67,14 +68,21 @@ def pay_bill(
 ) -> Opened:
     """Open a payment of a part of a bill or of all of it, by its notice code.
 
-    The amount is reserved until the order is paid or has ended without. Raises
-    bills.NoticeCodeInvalid, NotFound (limits.LimitReached after 30 in ten minutes), BillNotOwed,
-    BillTooMuch (with `open_fen`), MerchantSuspended, and what `once` raises.
+    The amount is reserved until the order is paid or has ended without. A payer has one payment of
+    a bill open: a new one calls the one off that still waits for the payer's word; and who the bill
+    is for takes the place of a stranger's that waits. Raises bills.NoticeCodeInvalid, NotFound,
+    limits.LimitReached (30 codes in vain in ten minutes, or OPENS), BillNotOwed, BillTooMuch (with
+    `open_fen`), MerchantSuspended, AccountSuspended, accounts.PayingSuspended, and what `once`
+    raises.
     """
     digits = bills.code_digits(code)
+    if find_answer(idempotency_key) is None:
+        bills.refuse_guessing(caller=caller, digits=digits, at=at)
+        spend(OPENS, caller.scope, at=at)
     try:
         with once(idempotency_key, at=at) as claim:
             if claim.answer is None:
+                accounts.refuse_suspended(required(caller.resident_id))
                 bill = bills.lock_bill(notice_code=digits)
                 if bill is None:
                     raise NotFound
@@ -136,13 +144,19 @@ def give_back(event: Event) -> None:
 def _open(bill: Bill, *, caller: Caller, amount_fen: int, at: datetime) -> Opened:
     if bill.biller.merchant.state != "active":
         raise MerchantSuspended
+    payer_id = required(caller.resident_id)
+    if bill.reserved_fen:
+        bills.displace(bill, payer_id=payer_id, actor=caller.scope, at=at)
     bills.bring_up_to_date(bill, at=at)
     if bill.state not in bills.OWED:
         raise BillNotOwed(state=bill.state)
     number = _reserve(bill, amount_fen)
+    if number is None and bytes(bill.payer_hash) in bills.payer_hashes(payer_id):
+        bills.displace(bill, actor=caller.scope, at=at)
+        bills.bring_up_to_date(bill, at=at)
+        number = _reserve(bill, amount_fen)
     if number is None:
         raise BillTooMuch(open_fen=bill.amount_fen - bill.paid_fen - bill.reserved_fen)
-    payer_id = required(caller.resident_id)
     order = app_orders.open_order(
         merchant_id=bill.biller_id,
         payer_id=payer_id,

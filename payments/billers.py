@@ -115,7 +115,8 @@ def amend_bill(
 ) -> int:
     """Put a new version of a bill in the place of `version`; returns the new one's number.
 
-    What is paid stays on its lines. A later due date lets go the surcharge that is not paid; an
+    What is paid stays on its lines; payments that wait for their payer's word are called off. A
+    later due date lets go the surcharge that is not paid; an
     earlier one asks for none for days that are over. A paid bill may ask for more. Raises NotFound,
     BillVersionStale, BillPaidAlready, BillUnderWay, BillLinesRefused, states.IllegalTransition for
     a cancelled one, and what `once` raises.
@@ -127,6 +128,7 @@ def amend_bill(
                 states.BILL.check(bill.state, "unpaid")
             if bill.version != version:
                 raise BillVersionStale(version=bill.version)
+            bills.displace(bill, actor=caller.scope, at=at)
             held = bills.bring_up_to_date(bill, at=at)
             heads = {head.code: head for head in bill.biller.heads.all()}
             wanted = wanted_lines(lines, heads, period_from=bill.period_from)
@@ -152,7 +154,8 @@ def amend_bill(
 def cancel_bill(
     *, caller: Caller, bill_id: uuid.UUID, idempotency_key: IdempotencyKey, at: datetime
 ) -> None:
-    """Ask for a bill no more, while nothing is paid of it; a cancelled one stays so.
+    """Ask for a bill no more, while nothing is paid of it; a cancelled one stays so. Payments that
+    wait for their payer's word are called off.
 
     Raises NotFound, BillPaidAlready, BillUnderWay, states.IllegalTransition, and what `once`
     raises.
@@ -160,6 +163,7 @@ def cancel_bill(
     with once(idempotency_key, at=at) as claim:
         if claim.answer is None:
             bill = _locked(bill_id, caller=caller)
+            bills.displace(bill, actor=caller.scope, at=at)
             bills.bring_up_to_date(bill, at=at)
             if bill.paid_fen:
                 raise BillPaidAlready

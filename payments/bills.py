@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import OuterRef, Q, QuerySet, Subquery, Sum
@@ -11,17 +12,19 @@ from django.db.models.functions import Coalesce
 
 from identity.disclosure import pseudonym
 from identity.models import Resident
-from payments import notice_code, states, surcharge
-from payments.models import Bill, BillChange, Biller, BillFollow, BillLine, BillPayment
+from payments import history, notice_code, states, surcharge
+from payments.models import Bill, BillChange, Biller, BillFollow, BillLine, BillPayment, Order
 from vpass.common.callers import Caller, required
 from vpass.common.clock import city_date
 from vpass.common.errors import DomainError, NotFound
-from vpass.common.limits import Limit, spend
+from vpass.common.limits import Limit, remaining, spend
 from vpass.common.sealed_fields import lookup_hash
 
 OWED = ("unpaid", "part_paid")
 # Orders that have ended without paying, and never will pay.
 ENDED = ("failed", "cancelled", "expired", "reversed")
+# Orders that only wait for somebody's word: nothing keeps them from ending unpaid.
+NOT_BEGUN = ("created", "confirming")
 
 _RELEASE = """
 WITH released AS (
@@ -31,7 +34,11 @@ WITH released AS (
         AND o.id = p.order_id AND o.state = ANY (%(ended)s)
     RETURNING p.amount_fen
 )
-SELECT COALESCE(sum(amount_fen), 0) FROM released
+SELECT COALESCE((SELECT sum(amount_fen) FROM released), 0), COALESCE((
+    SELECT sum(p.amount_fen) FROM payments_billpayment p JOIN payments_order o ON o.id = p.order_id
+    WHERE p.bill_id = %(bill)s AND p.paid_at IS NULL AND p.released_at IS NULL
+        AND o.state = ANY (%(not_begun)s)
+), 0)
 """
 
 
@@ -144,6 +151,27 @@ def follow(*, caller: Caller, code: str, at: datetime) -> Bill:
     return bill
 
 
+def unfollow(*, caller: Caller, bill_id: uuid.UUID) -> None:
+    """Count the bills of the customer number that this bill is for among the caller's own no more.
+
+    Raises NotFound for a bill of a customer number that the caller does not follow.
+    """
+    resident_id = required(caller.resident_id)
+    hashes = Bill.objects.filter(id=bill_id).values("payer_hash")
+    ended, _ = BillFollow.objects.filter(resident_id=resident_id, payer_hash__in=hashes).delete()
+    if not ended:
+        raise NotFound
+
+
+def refuse_guessing(*, caller: Caller, digits: str, at: datetime) -> None:
+    """Let nobody ask by more codes than LOOK_UPS allows, hit or not; those of the caller's own
+    bills are no guesses. Raises limits.LimitReached."""
+    if remaining(LOOK_UPS, caller.scope, at=at):
+        return
+    if not bills_of(caller=caller).filter(notice_code=digits).exists():
+        spend(LOOK_UPS, caller.scope, at=at)
+
+
 def code_digits(code: str) -> str:
     """The 20 digits of a notice code as typed. Raises NoticeCodeInvalid."""
     read = notice_code.read(code)
@@ -160,28 +188,33 @@ def bills_of_biller(*, caller: Caller) -> QuerySet[Bill]:
 
 def shown_bills() -> QuerySet[Bill]:
     """Bills with all that `standing` needs; `ended_fen` is reserved in payments that came to
-    nothing. Two statements."""
-    came_to_nothing = (
+    nothing, `waiting_fen` in those that nobody has confirmed. Two statements."""
+    return (
+        Bill.objects.select_related("biller__merchant__organisation")
+        .prefetch_related("lines__head")
+        .annotate(ended_fen=_reserved_in(ENDED), waiting_fen=_reserved_in(NOT_BEGUN))
+    )
+
+
+def _reserved_in(order_states: Sequence[str]) -> Coalesce:
+    found = (
         BillPayment.objects.filter(
-            bill=OuterRef("id"), paid_at=None, released_at=None, order__state__in=ENDED
+            bill=OuterRef("id"), paid_at=None, released_at=None, order__state__in=order_states
         )
         .order_by()
         .values("bill")
         .annotate(fen=Sum("amount_fen"))
         .values("fen")
     )
-    return (
-        Bill.objects.select_related("biller__merchant__organisation")
-        .prefetch_related("lines__head")
-        .annotate(ended_fen=Coalesce(Subquery(came_to_nothing), 0))
-    )
+    return Coalesce(Subquery(found), 0)
 
 
 def standing(bill: Bill, *, at: datetime) -> Standing:
     """What is owed of one of `shown_bills` at a moment, to which the surcharge is counted."""
     under_way_fen = bill.reserved_fen - int(getattr(bill, "ended_fen", 0))
     lines = list(bill.lines.all())
-    reckoned = reckon(bill, lines, under_way_fen=under_way_fen, at=at)
+    being_paid_fen = under_way_fen - int(getattr(bill, "waiting_fen", 0))
+    reckoned = reckon(bill, lines, being_paid_fen=being_paid_fen, at=at)
     amount_fen = bill.amount_fen + reckoned.grown_fen
     is_owed = bill.state in OWED
     return Standing(
@@ -194,15 +227,15 @@ def standing(bill: Bill, *, at: datetime) -> Standing:
     )
 
 
-def reckon(bill: Bill, lines: Sequence[BillLine], *, under_way_fen: int, at: datetime) -> Reckoned:
+def reckon(bill: Bill, lines: Sequence[BillLine], *, being_paid_fen: int, at: datetime) -> Reckoned:
     """Count a bill's surcharge up to a moment's day in the city.
 
-    What is under way counts as paid, so that nobody pays for a bank's delay; if it comes to
-    nothing, it counts as never opened.
+    What a bank is paying counts as paid, so that nobody pays for its delay; a payment that its
+    payer has only opened does not.
     """
     today = city_date(at)
     own = [line for line in lines if not line.head.is_surcharge]
-    unpaid_fen = sum(line.amount_fen - line.paid_fen for line in own) - under_way_fen
+    unpaid_fen = sum(line.amount_fen - line.paid_fen for line in own) - being_paid_fen
     if bill.state == "cancelled" or today <= bill.accrued_until:
         return Reckoned(bill.accrued, bill.accrued_until, 0)
     accrued = surcharge.accrue(
@@ -238,10 +271,10 @@ def bring_up_to_date(bill: Bill, *, at: datetime) -> list[BillLine]:
 
     One statement, with reserved money two, and where something changes two or three more.
     """
-    released_fen = _release(bill, at=at) if bill.reserved_fen else 0
+    released_fen, waiting_fen = _release(bill, at=at) if bill.reserved_fen else (0, 0)
     bill.reserved_fen -= released_fen
     lines = list(BillLine.objects.select_related("head").filter(bill=bill))
-    reckoned = reckon(bill, lines, under_way_fen=bill.reserved_fen, at=at)
+    reckoned = reckon(bill, lines, being_paid_fen=bill.reserved_fen - waiting_fen, at=at)
     is_later = reckoned.until != bill.accrued_until
     bill.accrued, bill.accrued_until = reckoned.accrued, reckoned.until
     bill.amount_fen += reckoned.grown_fen
@@ -302,10 +335,27 @@ def _release_of(bill_id: uuid.UUID, *, at: datetime) -> int:
     return 1
 
 
-def _release(bill: Bill, *, at: datetime) -> int:
+def _release(bill: Bill, *, at: datetime) -> tuple[int, int]:
+    """What is given back, and what waits for somebody's word."""
+    values: dict[str, Any] = {
+        "bill": bill.id, "ended": list(ENDED), "not_begun": list(NOT_BEGUN), "at": at,
+    }  # fmt: skip
     with connection.cursor() as cursor:
-        cursor.execute(_RELEASE, {"bill": bill.id, "ended": list(ENDED), "at": at})
-        return int(cursor.fetchone()[0])
+        cursor.execute(_RELEASE, values)
+        released_fen, waiting_fen = cursor.fetchone()
+    return int(released_fen), int(waiting_fen)
+
+
+def displace(bill: Bill, *, payer_id: uuid.UUID | None = None, actor: str, at: datetime) -> None:
+    """Call off the payments of a locked bill that wait for their payer's word, all or those of one
+    payer; `bring_up_to_date` then gives back what they had reserved. One statement if there are
+    none."""
+    waiting = Order.objects.filter(billpayment__bill=bill, state="confirming")
+    if payer_id is not None:
+        waiting = waiting.filter(payer_id=payer_id)
+    locked = waiting.order_by("id").select_for_update(of=("self",), no_key=True)
+    for order in locked:
+        history.change_order(order, "cancelled", actor=actor, at=at)
 
 
 def _grown(bill: Bill, lines: list[BillLine], *, fen: int) -> list[BillLine]:

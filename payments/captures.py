@@ -1,6 +1,8 @@
 """Moves the money of a captured order to its merchant, and tells of it."""
 
 import uuid
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +16,14 @@ ORDER_CAPTURED = "payments.order_captured"
 # The same of an order that pays a bill; one of its own, so that other payments write no delivery.
 BILL_CAPTURED = "payments.bill_captured"
 BILL_REFERENCE = "bill:"  # how these orders' merchant references begin
+BALANCE_TRIES = 20  # each was lost to another payment that went through
+
+
+class BalanceMoved(InsufficientFunds):
+    """There is not enough money on the account.
+
+    Another payment has taken what this one was to take of the balance, beside the card.
+    """
 
 
 def capture_order(
@@ -62,3 +72,12 @@ def capture_order(
     outbox.publish(ORDER_CAPTURED, event, at=at)
     if order.merchant_reference.startswith(BILL_REFERENCE):
         outbox.publish(BILL_CAPTURED, event, at=at)
+
+
+def with_balance_moving(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Do the work anew when another payment has taken of the balance what it counted on, since the
+    card may pay more of it; so many times. Raises BalanceMoved after that, and what `work` does."""
+    for _ in range(BALANCE_TRIES - 1):
+        with suppress(BalanceMoved):
+            return work()
+    return work()

@@ -9,6 +9,7 @@ from django.conf import settings
 
 from identity.models import Device
 from payments import accounts, grades, history, pins, queries, risk, sources
+from payments.captures import with_balance_moving
 from payments.grades import LimitExceeded, PinNeeded
 from payments.merchants import MerchantSuspended
 from payments.models import Order, PaymentLimit
@@ -49,8 +50,9 @@ def confirm_order(
     """Pay a waiting payment with the payer's signature over order, payee and amount: captured from
     the balance, or capturing while a bank debits the card that the payer has chosen by now.
 
-    With the payment `pin` more may be paid by code, and it is needed where a rule of risk asks for
-    it; a wrong one counts as a try whatever else there is to refuse.
+    With the payment `pin`, once it has stood for pins.NEW_FOR, more may be paid by code, and it is
+    needed where a rule of risk asks for it; a wrong one counts as a try whatever else there is to
+    refuse.
 
     `confirmation` is a JWS, typ `vpass-confirm+jwt`, by the device's key, with `aud` the URL of
     the confirmation, `iat` at most 60 s old, `jti`, `order` and `payee` (their ids as text) and
@@ -61,26 +63,22 @@ def confirm_order(
     CardNotUsable, AccountSuspended, accounts.PayingSuspended, MerchantSuspended, grades.PinNeeded,
     grades.LimitExceeded, risk.RiskRefused, what pins.prove raises, and what `once` raises.
     """
+    pin_since = None
     if pin is not None and find_answer(idempotency_key) is None:
-        pins.prove(resident_id=required(caller.resident_id), pin=pin)
-    with once(idempotency_key, at=at) as claim:
-        if claim.answer is None:
-            locked = _lock_of_payer(order_id, caller=caller)
-            order = locked.order
-            if is_waiting(order, at=at):
-                device = _judge(confirmation, caller=caller, order=order, at=at)
-                _refuse_suspended(locked.parties)
-                verdict = _weigh(order, device, has_pin=pin is not None, at=at)
-                risk.open_case(order, verdict, at=at)
-                if verdict.freezes:
-                    reason = risk.RiskRefused.code
-                    history.change_order(order, "failed", reason=reason, actor=caller.scope, at=at)
-                else:
-                    _pay(order, locked.parties, actor=caller.scope, at=at)
-            claim.answer = asdict(show(order))
-    if claim.answer["reason"] == risk.RiskRefused.code:
-        raise risk.RiskRefused(payment_id=claim.answer["id"])
-    return answered(claim.answer)
+        pin_since = pins.prove(resident_id=required(caller.resident_id), pin=pin)
+    answer = with_balance_moving(
+        lambda: _confirm_once(
+            order_id,
+            caller=caller,
+            confirmation=confirmation,
+            pin_since=pin_since,
+            key=idempotency_key,
+            at=at,
+        )
+    )
+    if answer["reason"] == risk.RiskRefused.code:
+        raise risk.RiskRefused(payment_id=answer["id"])
+    return answered(answer)
 
 
 def decline_order(
@@ -99,7 +97,34 @@ def decline_order(
     return answered(claim.answer)
 
 
-def _weigh(order: Order, device: Device, *, has_pin: bool, at: datetime) -> Verdict:
+def _confirm_once(
+    order_id: uuid.UUID,
+    *,
+    caller: Caller,
+    confirmation: str,
+    pin_since: datetime | None,
+    key: IdempotencyKey,
+    at: datetime,
+) -> dict[str, Any]:
+    with once(key, at=at) as claim:
+        if claim.answer is None:
+            locked = _lock_of_payer(order_id, caller=caller)
+            order = locked.order
+            if is_waiting(order, at=at):
+                device = _judge(confirmation, caller=caller, order=order, at=at)
+                _refuse_suspended(locked.parties)
+                verdict = _weigh(order, device, pin_since=pin_since, at=at)
+                risk.open_case(order, verdict, at=at)
+                if verdict.freezes:
+                    reason = risk.RiskRefused.code
+                    history.change_order(order, "failed", reason=reason, actor=caller.scope, at=at)
+                else:
+                    _pay(order, locked.parties, actor=caller.scope, at=at)
+            claim.answer = asdict(show(order))
+        return dict(claim.answer)
+
+
+def _weigh(order: Order, device: Device, *, pin_since: datetime | None, at: datetime) -> Verdict:
     """Count a payment by code under the payer's limit, and say what risk thinks of it.
 
     What was shown at a till was weighed there. Raises PinNeeded, LimitExceeded.
@@ -110,11 +135,12 @@ def _weigh(order: Order, device: Device, *, has_pin: bool, at: datetime) -> Verd
         verdict = risk.judge(facts, amount_fen=order.amount_fen, bound_at=device.bound_at, at=at)
     if verdict.freezes:
         return verdict
-    if (verdict.needs_pin or order.needs_pin) and not has_pin:
+    if (verdict.needs_pin or order.needs_pin) and pin_since is None:
         raise PinNeeded
     if order.way == Order.Way.APP:
         return verdict  # no barcode: the central bank's limits are not about it
-    means = Means.PIN if has_pin else Means.SIGNATURE
+    is_old = pin_since is not None and pin_since + pins.NEW_FOR <= at
+    means = Means.PIN if is_old else Means.SIGNATURE
     if order.way == Order.Way.QR_STATIC:
         means = Means.STATIC
     ask: dict[str, Any] = {"amount_fen": order.amount_fen, "at": at}
@@ -122,9 +148,9 @@ def _weigh(order: Order, device: Device, *, has_pin: bool, at: datetime) -> Verd
     spend = grades.spend_within(facts, limit, **ask)
     whose: dict[str, Any] = {"payer_id": order.payer_id, "amount_fen": order.amount_fen}
     if spend is not None and grades.count(spend, **whose):
-        order.grade = spend.grade
+        order.grade, order.counted_on = spend.grade, spend.on_date
         return verdict
-    if means == Means.SIGNATURE:
+    if means == Means.SIGNATURE and pin_since is None:
         better = grades.limit_of(facts, means=Means.PIN, device=device.grade)
         if grades.spend_within(facts, better, **ask) is not None:
             raise PinNeeded

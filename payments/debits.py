@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from cards import paying
 from cards.paying import PayableCard
-from payments import accounts, history, ledger, queries, states
+from payments import accounts, grades, history, ledger, queries, states
 from payments.banks import BankStanding, DebitOrder, PartnerBank
 from payments.captures import capture_order
 from payments.models import Bank, Debit, DebitChange
@@ -206,5 +206,7 @@ def _carry_on(
             at=at,
         )
         return
+    if to_state in states.ORDER.final:
+        grades.give_back(order)
     reasons = {"rejected": f"bank.{debit.reason}", "never_arrived": NEVER_ARRIVED}
     history.change_order(order, to_state, reason=reasons.get(debit.state), actor=actor, at=at)

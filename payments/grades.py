@@ -1,7 +1,8 @@
 """Knows how much a payer may pay by barcode who is verified so and so, and counts it up by day.
 
 The grades A to D and their limits are those of 银发〔2017〕296号, as rows (models.PaymentLimit).
-What is counted stays counted: a refund does not give the day's limit back.
+What is counted stays counted: a refund does not give the day's limit back, only a payment does that
+was never paid.
 """
 
 import uuid
@@ -13,7 +14,7 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from payments.facts import Facts, Limit
-from payments.models import PaymentLimit
+from payments.models import Order, PaymentLimit
 from vpass.common.clock import city_date
 from vpass.common.errors import Conflict
 
@@ -101,13 +102,20 @@ def count(spend: Spend, *, payer_id: uuid.UUID, amount_fen: int) -> bool:
 
 
 def uncount(spend: Spend, *, payer_id: uuid.UUID, amount_fen: int) -> None:
-    """Take back what the same transaction has counted for a payment that was not made after all."""
+    """Take back what was counted for a payment that was not made after all."""
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE payments_spending SET used_fen = used_fen - %(amount_fen)s WHERE"
             " resident_id = %(payer_id)s AND on_date = %(on_date)s AND grade = %(counted_grade)s",
             values_of(spend, payer_id=payer_id, amount_fen=amount_fen),
         )
+
+
+def give_back(order: Order) -> None:
+    """Take off its day what was counted for a locked order that has not been paid."""
+    if order.grade is not None and order.counted_on is not None:
+        spend = Spend(grade=order.grade, daily_fen=None, on_date=order.counted_on)
+        uncount(spend, payer_id=order.payer_id, amount_fen=order.amount_fen)
 
 
 def limits() -> QuerySet[PaymentLimit]:

@@ -16,10 +16,10 @@ _WRITE = """
 WITH counted AS (_COUNT), made AS (
     INSERT INTO payments_order (id, merchant_id, till_id, payer_id, amount_fen, title,
         merchant_reference, state, reason, captured_fen, refunded_fen, confirm_by, created_at,
-        way, grade, needs_pin, cashier)
+        way, grade, counted_on, needs_pin, cashier)
     SELECT %(id)s, %(merchant_id)s, %(till_id)s, %(payer_id)s, %(amount_fen)s, %(title)s,
         %(merchant_reference)s, %(state)s, %(reason)s, %(captured_fen)s, 0, %(confirm_by)s,
-        %(created_at)s, %(way)s, %(grade)s, %(needs_pin)s, %(cashier)s
+        %(created_at)s, %(way)s, %(grade)s, %(counted_on)s, %(needs_pin)s, %(cashier)s
     WHERE NOT %(is_counted)s OR EXISTS (SELECT FROM counted)
     ON CONFLICT (merchant_id, merchant_reference) DO NOTHING RETURNING id
 ), line AS (
@@ -35,7 +35,7 @@ SELECT (SELECT count(*) FROM made), (SELECT count(*) FROM counted)
 _CHANGE = """
 WITH changed AS (
     UPDATE payments_order SET state = %(to_state)s, reason = %(reason)s,
-        captured_fen = %(captured_fen)s, grade = %(grade)s
+        captured_fen = %(captured_fen)s, grade = %(grade)s, counted_on = %(counted_on)s
     WHERE id = %(id)s AND state = %(from_state)s RETURNING id
 ), line AS (
     INSERT INTO payments_orderchange (order_id, from_state, to_state, event, actor, at)
@@ -123,6 +123,7 @@ def change_order(
         "reason": reason,
         "captured_fen": captured_fen,
         "grade": order.grade,
+        "counted_on": order.counted_on,
         "actor": actor,
         "at": at,
     }
@@ -206,6 +207,7 @@ def _write_order(
     order: Order, spend: Spend | None, *, via: tuple[str, ...], actor: str, at: datetime
 ) -> Literal["written", "full", "taken"]:
     order.grade = None if spend is None else spend.grade
+    order.counted_on = None if spend is None else spend.on_date
     reached = (*via, order.state)
     left = (states.ORDER.initial, *via)
     whose: Any = {"payer_id": order.payer_id, "amount_fen": order.amount_fen}

@@ -14,7 +14,7 @@ from django.db.models import QuerySet
 from cards.paying import CardNotUsable
 from identity import codes
 from payments import debits, grades, history, ledger, pay_codes, queries, risk, sources
-from payments.captures import capture_order
+from payments.captures import BalanceMoved, capture_order, with_balance_moving
 from payments.grades import Spend
 from payments.ledger import InsufficientFunds
 from payments.merchants import MerchantSuspended
@@ -52,13 +52,6 @@ class OrderExpired(DomainError):
     code = "order.expired"
     status = 410
     title_zh = "该笔付款未在规定时间内确认，已失效"
-
-
-class BalanceMoved(InsufficientFunds):
-    """There is not enough money on the account.
-
-    Another payment has taken what this one was to take of the balance, beside the card.
-    """
 
 
 # Refusals of a payment whose code is used up.
@@ -151,10 +144,9 @@ def pay_by_code(
         cashier=cashier,
     )
     try:
-        try:
-            answer = _pay_once(asked, caller=caller, key=idempotency_key, at=at)
-        except BalanceMoved:  # the card may pay more of it
-            answer = _pay_once(asked, caller=caller, key=idempotency_key, at=at)
+        answer = with_balance_moving(
+            lambda: _pay_once(asked, caller=caller, key=idempotency_key, at=at)
+        )
     except InsufficientFunds as error:
         # The posting has taken all with it. The till has seen the code, so that has to stay used.
         answer = _pay_once(asked, caller=caller, key=idempotency_key, refusal=error.code, at=at)
@@ -272,8 +264,7 @@ def _pay(asked: Asked, *, caller: Caller, refusal: str | None, at: datetime) -> 
         asked.code, caller=caller, reference=asked.merchant_reference, at=at
     )
     if shown.payer_id is None:
-        late = {} if shown.retry_after is None else {"retry_after": shown.retry_after}
-        return {"refusal": shown.reason, **late}
+        return {"refusal": shown.reason}
     found = queries.lock_and_look(
         organisation_id=required(caller.organisation_id), payer_id=shown.payer_id, at=at
     )
@@ -311,25 +302,18 @@ def _pay(asked: Asked, *, caller: Caller, refusal: str | None, at: datetime) -> 
 
 def carry_out(order: Order, parties: Parties, funding: Funding, *, at: datetime) -> None:
     """Move the money of an order that is captured, or have a card's bank asked for its part of one
-    that is capturing, while the balance's part is held. Raises InsufficientFunds."""
+    that is capturing, while the balance's part is held.
+
+    Raises InsufficientFunds; BalanceMoved when a card stands behind the balance.
+    """
+    try:
+        _take_of_balance(order, parties, funding, at=at)
+    except InsufficientFunds as error:
+        if parties.card_id is None:
+            raise
+        raise BalanceMoved from error
     if funding.card is None:
-        capture_order(order, parties, at=at)
         return
-    if funding.balance_fen:
-        if parties.payer_account is None:
-            raise InsufficientFunds
-        try:
-            ledger.hold(
-                hold_id=order.id,
-                account=parties.payer_account,
-                amount_fen=funding.balance_fen,
-                purpose=PURPOSE,
-                reference=order.id,
-                expires_at=None,
-                at=at,
-            )
-        except InsufficientFunds as error:
-            raise BalanceMoved from error
     debits.prepare(
         card=funding.card.card,
         bank=funding.card.bank,
@@ -338,6 +322,23 @@ def carry_out(order: Order, parties: Parties, funding: Funding, *, at: datetime)
         amount_fen=funding.card_fen,
         at=at,
     )
+
+
+def _take_of_balance(order: Order, parties: Parties, funding: Funding, *, at: datetime) -> None:
+    if funding.card is None:
+        capture_order(order, parties, at=at)
+    elif funding.balance_fen:
+        if parties.payer_account is None:
+            raise InsufficientFunds
+        ledger.hold(
+            hold_id=order.id,
+            account=parties.payer_account,
+            amount_fen=funding.balance_fen,
+            purpose=PURPOSE,
+            reference=order.id,
+            expires_at=None,
+            at=at,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

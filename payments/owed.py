@@ -46,7 +46,10 @@ def everything_owed(*, caller: Caller, at: datetime) -> Debts:
 
     Of each kind at most MOST.
     """
-    found = [_bills(caller, at=at), _charges(caller)]
+    unpaid = bills.bills_of(caller=caller).filter(state__in=bills.OWED)
+    fetched = list(unpaid.order_by("due_date", "id")[: MOST + 1])
+    shown = [_bill(bill, at=at) for bill in fetched[:MOST]]
+    found = [[owed for owed in shown if owed.amount_fen > 0], _charges(caller)]
     answers = contributions.ask(QUESTION, resident_id=required(caller.resident_id), at=at)
     found += [list(answer) for _, answer in answers]
     items = sorted(
@@ -56,14 +59,8 @@ def everything_owed(*, caller: Caller, at: datetime) -> Debts:
     return Debts(
         items=items,
         total_fen=sum(item.amount_fen for item in items),
-        is_whole=all(len(kind) <= MOST for kind in found),
+        is_whole=len(fetched) <= MOST and all(len(kind) <= MOST for kind in found),
     )
-
-
-def _bills(caller: Caller, *, at: datetime) -> list[Owed]:
-    unpaid = bills.bills_of(caller=caller).filter(state__in=bills.OWED)
-    shown = [_bill(bill, at=at) for bill in unpaid.order_by("due_date", "id")[: MOST + 1]]
-    return [owed for owed in shown if owed.amount_fen > 0]
 
 
 def _bill(bill: Bill, *, at: datetime) -> Owed:

@@ -21,7 +21,7 @@ from payments.models import Order, PayCode
 from vpass.common import limits
 from vpass.common.callers import Caller, required
 from vpass.common.errors import DomainError
-from vpass.common.idempotency import IdempotencyKey, once
+from vpass.common.idempotency import IdempotencyKey, find_answer, once
 from vpass.common.sealed_fields import lookup_hash
 
 PURPOSE = "payment"
@@ -88,8 +88,9 @@ class PayCodeTries(DomainError):
     title_zh = "该收银终端连续扫入无效付款码过多，请稍后再试"
 
 
+# Refusals that are kept as an answer; a till that waits is one that may ask again.
 REFUSALS: dict[str, type[DomainError]] = {
-    each.code: each for each in (PayCodeMalformed, PayCodeNotValid, PayCodeTries)
+    each.code: each for each in (PayCodeMalformed, PayCodeNotValid)
 }
 
 
@@ -111,7 +112,6 @@ class Shown:
     device: str | None = None
     bound_at: datetime | None = None
     reason: str | None = None
-    retry_after: int | None = None
 
 
 def issue(*, caller: Caller, idempotency_key: IdempotencyKey, at: datetime) -> Issued:
@@ -119,7 +119,8 @@ def issue(*, caller: Caller, idempotency_key: IdempotencyKey, at: datetime) -> I
 
     Raises AccountSuspended, accounts.PayingSuspended, limits.LimitReached (six a minute).
     """
-    limits.spend(PER_MINUTE, caller.scope, at=at)
+    if find_answer(idempotency_key) is None:
+        limits.spend(PER_MINUTE, caller.scope, at=at)
     with once(idempotency_key, at=at) as claim:
         if claim.answer is None:
             accounts.refuse_suspended(required(caller.resident_id))
@@ -144,7 +145,8 @@ def use_shown(text: str, *, caller: Caller, reference: str, at: datetime) -> Sho
 
     Eighteen digits are a pay code, everything else is the one code. A pay code that is not good
     counts against the till. Raises codes.ScanRefused or PayCodeMalformed for what no row has to be
-    asked about; other refusals come back as `reason`.
+    asked about, and PayCodeTries, which a later try may not meet; other refusals come back as
+    `reason`.
     """
     if _DIGITS.fullmatch(text):
         return _use_digits(text, caller=caller, reference=reference, at=at)
@@ -203,7 +205,7 @@ def _use_digits(text: str, *, caller: Caller, reference: str, at: datetime) -> S
     way = Order.Way.DIGITS
     if barred_until is not None:
         wait = max(1, int((barred_until - at).total_seconds()))
-        return Shown(way=way, reason=PayCodeTries.code, retry_after=wait)
+        raise PayCodeTries(retry_after=wait)
     if failed or state != "active":
         return Shown(way=way, reason=PayCodeNotValid.code)
     reason = None if may_take else codes.NotEntitled.code

@@ -2,7 +2,7 @@
 
 import uuid
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db.models import QuerySet
 
@@ -11,10 +11,13 @@ from payments import accounts, app_orders
 from payments.merchants import MerchantSuspended
 from payments.models import Merchant, PayerHandle
 from payments.orders import Shown, show
+from vpass.common import limits
 from vpass.common.callers import Caller, required
 from vpass.common.errors import DomainError, NotAllowed, NotFound
-from vpass.common.idempotency import IdempotencyKey, once
+from vpass.common.idempotency import IdempotencyKey, find_answer, once
 from vpass.common.sealed_fields import lookup_hash
+
+ASKS = limits.Limit("payer_handle.ask", maximum=30, per=timedelta(hours=1))
 
 
 class PayerUnknown(DomainError):
@@ -81,9 +84,11 @@ def ask(
     """Open a payment for the payer with this handle, as the merchant's server; it waits
     app_orders.OPEN_FOR for the payer's word.
 
-    Raises PayerUnknown, MerchantSuspended, orders.OrderReferenceTaken, NotAllowed for a caller that
-    is no merchant, and what `once` raises.
+    Raises PayerUnknown, MerchantSuspended, orders.OrderReferenceTaken, limits.LimitReached (ASKS
+    for one payer), NotAllowed for a caller that is no merchant, and what `once` raises.
     """
+    if find_answer(idempotency_key) is None:
+        limits.spend(ASKS, f"{required(caller.organisation_id)}|{payer}", at=at)
     with once(idempotency_key, at=at) as claim:
         if claim.answer is None:
             merchant = Merchant.objects.filter(

@@ -15,6 +15,7 @@ from payments import bills, ledger, queries, states
 from payments.models import (
     BillFollow,
     BillPayment,
+    BillReceipt,
     Charge,
     Debit,
     FundingSource,
@@ -65,7 +66,8 @@ def open_obligations(*, resident_id: uuid.UUID) -> list[str]:
 
 
 def export(*, resident_id: uuid.UUID) -> dict[str, Section]:
-    """Return a resident's money: its moves, orders, refunds, charges, and the ways in and out."""
+    """Return a resident's money: its moves, orders, refunds, charges, bills, the ways in and out,
+    and what is kept of how the resident pays."""
     account = queries.account_of(kind="resident", owner=str(resident_id))
     mine = {"resident_id": resident_id}
     return {
@@ -112,7 +114,11 @@ def export(*, resident_id: uuid.UUID) -> dict[str, Section]:
                 "order_id", "bill_id", "amount_fen", "refunded_fen", "paid_at", "released_at"
             ),
         ),
-        "bill_follows": Section(BillFollow.objects.filter(**mine), fields_of("at")),
+        "bill_receipts": Section(
+            BillReceipt.objects.filter(payment__payer_id=resident_id),
+            fields_of("payment_id", "code", "content", "signature", "at"),
+        ),
+        "bill_follows": Section(BillFollow.objects.filter(**mine), fields_of("id", "at")),
     } | _ways(resident_id)  # fmt: skip
 
 
@@ -142,15 +148,15 @@ def forget(*, resident_id: uuid.UUID, at: datetime) -> None:
     """Forget the bank accounts and the top-up number: what still comes in, its bank takes back.
 
     With them go PIN, pay codes, the leaves given to merchants, whose bills were followed, and how
-    much was spent on each day.
+    much was spent on each day. Payments of bills with their receipts stay as the ledger does, and
+    so do cases of risk.
     """
     mine = {"resident_id": resident_id}
     PayCode.objects.filter(device__resident_id=resident_id).delete()
-    for model in (PaymentPin, PayerHandle, BillFollow, Spending):
-        model.objects.filter(**mine).delete()
-    TopUpNumber.objects.filter(**mine).delete()
-    PaymentSource.objects.filter(**mine).delete()
-    FundingSource.objects.filter(**mine).delete()
+    for model in (
+        TopUpNumber, PaymentSource, FundingSource, PaymentPin, PayerHandle, BillFollow, Spending,
+    ):  # fmt: skip
+        model._default_manager.filter(**mine).delete()
     for rows in (Payout.objects.filter(**mine), Debit.objects.filter(**mine)):
         for work in rows.order_by("id"):
             work.account_token, work.account_last4 = "", ""

@@ -30,7 +30,7 @@ _LINK = re.compile(r"([0-9A-F]{32})\.([0-9A-F]{16})", re.ASCII)
 _WAY = {
     MerchantQr.Kind.STATIC: Order.Way.QR_STATIC,
     MerchantQr.Kind.DYNAMIC: Order.Way.QR_DYNAMIC,
-    MerchantQr.Kind.LINK: Order.Way.APP,
+    MerchantQr.Kind.LINK: Order.Way.QR_DYNAMIC,  # whoever likes draws it as a QR
 }
 
 
@@ -198,9 +198,9 @@ def begin(
     QrOfOther, QrOver, QrUsed, QrAmountWrong, MerchantSuspended, AccountSuspended,
     accounts.PayingSuspended, and what `once` raises.
     """
-    qr = _read(text, at=at)
     with once(idempotency_key, at=at) as claim:
         if claim.answer is None:
+            qr = _read(text, at=at)
             payer_id = required(caller.resident_id)
             accounts.refuse_suspended(payer_id)
             order_id = _open(qr, caller=caller, payer_id=payer_id, amount_fen=amount_fen, at=at)

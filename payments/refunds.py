@@ -51,6 +51,13 @@ class MerchantShort(Conflict):
     title_zh = "商户账户余额不足以退款"
 
 
+class PayerGone(Conflict):
+    """The payer's account is closed and its cards forgotten: there is nowhere to refund to."""
+
+    code = "refund.payer_gone"
+    title_zh = "付款人账户已注销，无法原路退款"
+
+
 @dataclass(frozen=True, kw_only=True)
 class RefundShown:
     """A refund as its merchant sees it, with the state it has left the payment in."""
@@ -77,8 +84,8 @@ def refund_order(
     `reference`: the same reference and amount again is the same refund, under any key.
 
     Raises NotFound, RefundTooMuch (with `refundable_fen`), RefundReferenceReused, RefundNeedsTwo
-    (with `alone_fen`, what one till may still give back), MerchantShort, MerchantSuspended, and
-    what `once` raises. After any of these nothing has changed.
+    (with `alone_fen`, what one till may still give back), MerchantShort, MerchantSuspended,
+    PayerGone, and what `once` raises. After any of these nothing has changed.
     """
     try:
         with once(idempotency_key, at=at) as claim:
@@ -123,6 +130,8 @@ def check(locked: LockedOrder, *, amount_fen: int) -> None:
     """Raises MerchantSuspended and RefundTooMuch where so much cannot be given back."""
     if locked.parties.merchant_state != "active":
         raise MerchantSuspended
+    if locked.parties.payer_state == "closed":
+        raise PayerGone
     refundable_fen = locked.order.captured_fen - locked.order.refunded_fen
     if amount_fen > refundable_fen:
         raise RefundTooMuch(refundable_fen=refundable_fen)

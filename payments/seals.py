@@ -4,6 +4,10 @@ What is sealed is a settlement window, in the order of windows: nobody can post 
 closed (payments/sql/window_v1.sql), so a transaction that turns up behind its seals was inserted. A
 business date is its windows, nearly always one. A seal covers up to `TRANSACTIONS_A_SEAL` of them,
 with a keyed digest over itself and the seal before it; the key is not in the database.
+
+Whoever can write to the database could cut the chain's end off, change what it covered, and have
+our own job seal it afresh. So the head is kept in a file outside of it, and written to the log: no
+seal is made anew at or below a number that was made before.
 """
 
 import hashlib
@@ -11,6 +15,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 from django.db import connection, transaction
@@ -89,15 +94,31 @@ class _Content:
         return hashlib.sha256(b"".join(self.hashes)).digest()
 
 
-def seal_closed(*, at: datetime, limit: int = SEALS_A_RUN) -> int:
+def seal_closed(*, at: datetime, limit: int = SEALS_A_RUN, head_file: Path | None = None) -> int:
     """Seal closed windows, the oldest first, in up to `limit` slices; return how many were made.
 
-    Safe to run twice and at the same time: one of them does it.
+    `head_file` keeps the head: a chain that does not hold it any more is left as it is, which the
+    log has as an error. Safe to run twice and at the same time: one of them does it.
     """
+    known = known_head(head_file)
+    if known is not None and not _holds(known):
+        log.error("ledger_seals_lost", number=known[0])
+        return 0
     made = 0
-    while made < limit and _seal_next(at=at):
+    while made < limit and (head := _seal_next(at=at)) is not None:
         made += 1
+        log.info("ledger_sealed", number=head[0], digest=head[1])
+        if head_file is not None:
+            _keep_head(head_file, head)
     return made
+
+
+def known_head(head_file: Path | None) -> tuple[int, str] | None:
+    """The last seal that a file knows of, number and digest; None when there is no file yet."""
+    if head_file is None or not head_file.exists():
+        return None
+    number, digest = json.loads(head_file.read_text("utf-8"))
+    return int(number), str(digest)
 
 
 def verify(*, since: date | None = None, known_head: tuple[int, str] | None = None) -> Verified:
@@ -135,16 +156,28 @@ def verify(*, since: date | None = None, known_head: tuple[int, str] | None = No
     return Verified(transactions, postings, seals, head, tuple(findings))
 
 
-def _seal_next(*, at: datetime) -> bool:
+def _holds(head: tuple[int, str]) -> bool:
+    digests = LedgerSeal.objects.filter(number=head[0]).values_list("digest", flat=True)
+    return [bytes(digest).hex() for digest in digests] == [head[1]]
+
+
+def _keep_head(head_file: Path, head: tuple[int, str]) -> None:
+    """Whole or not at all, whenever the machine stops."""
+    part = head_file.with_suffix(".part")
+    part.write_text(json.dumps(head), "utf-8")
+    part.replace(head_file)
+
+
+def _seal_next(*, at: datetime) -> tuple[int, str] | None:
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute(_LOCK)
             if not cursor.fetchone()[0]:
-                return False
+                return None
         last = LedgerSeal.objects.order_by("-number").first()
         window_id, after = _next_window(last)
         if window_id is None:
-            return False
+            return None
         content = _read(window_id, after, _END, limit=TRANSACTIONS_A_SEAL)
         seal = LedgerSeal(
             number=1 if last is None else last.number + 1,
@@ -160,7 +193,7 @@ def _seal_next(*, at: datetime) -> bool:
         )
         seal.digest = _digest(seal, before=_FIRST if last is None else bytes(last.digest))
         seal.save(force_insert=True)
-    return True
+    return seal.number, seal.digest.hex()
 
 
 def _next_window(last: LedgerSeal | None) -> tuple[int | None, int]:

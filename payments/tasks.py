@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from celery import shared_task
+from django.conf import settings
 
 from payments import (
     bill_reminders,
@@ -23,6 +24,7 @@ from payments.settlement import payouts as settlement
 from payments.settlement import windows
 from vpass.common import clock
 
+LEDGER_HEAD = "ledger_head.json"  # in the state directory, which is not in the database
 PROVED_NIGHTLY = timedelta(days=35)  # `manage.py verify_ledger` goes back to the first day
 
 
@@ -99,13 +101,14 @@ def expire_holds() -> None:
 @shared_task
 def seal_ledger() -> None:
     """Seal the settlement windows that were closed."""
-    seals.seal_closed(at=clock.now())
+    seals.seal_closed(at=clock.now(), head_file=settings.STATE_DIR / LEDGER_HEAD)
 
 
 @shared_task(time_limit=3600, soft_time_limit=3500)
 def prove_ledger() -> None:
-    """Count every balance again, and compare the last weeks with their seals; what is not as it
-    must be is logged as an error."""
+    """Count every balance again, and compare the last weeks with their seals, and the chain's end
+    with the head that was kept outside; what is not as it must be is logged as an error."""
     at = clock.now()
     proof.prove(at)
-    seals.verify(since=clock.city_date(at) - PROVED_NIGHTLY)
+    known = seals.known_head(settings.STATE_DIR / LEDGER_HEAD)
+    seals.verify(since=clock.city_date(at) - PROVED_NIGHTLY, known_head=known)

@@ -208,8 +208,7 @@ def _enter(
 ) -> dict[str, Any]:
     shown = pay_codes.use_shown(code, caller=caller, reference=reference, at=at)
     if shown.payer_id is None:
-        late = {} if shown.retry_after is None else {"retry_after": shown.retry_after}
-        return {"refusal": shown.reason, **late}
+        return {"refusal": shown.reason}
     found = queries.lock_and_look(
         organisation_id=required(caller.organisation_id), payer_id=shown.payer_id, at=at
     )

@@ -95,6 +95,15 @@ class TestDatabase:
         """Migrates what was not laid out migrated."""
         template.migrate(dict(os.environ))
 
+    def forget_risk_rules(self) -> None:
+        """Takes away the default rules: a test lays down those it is about."""
+        connection = psycopg2.connect(self._cleaner_url)
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute("DELETE FROM payments_riskrule")
+        finally:
+            connection.close()
+
     def keep_baseline(self) -> None:
         """Keeps what the migrations left."""
         self._connection = psycopg2.connect(self._cleaner_url)
@@ -146,6 +155,7 @@ class TestEngines:
             )
             if not self._is_migrated:
                 self._database.migrate()
+            self._database.forget_risk_rules()
             self._database.keep_baseline()
         return self._database
 

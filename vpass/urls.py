@@ -190,6 +190,7 @@ urlpatterns = [
     path(f"{_RESIDENT}bills/<uuid:bill_id>", bills.OneBill.as_view()),
     path(f"{_RESIDENT}bill-look-ups", bills.BillLookUps.as_view()),
     path(f"{_RESIDENT}bill-follows", bills.BillFollows.as_view()),
+    path(f"{_RESIDENT}bill-follows/<uuid:bill_id>", bills.OneBillFollow.as_view()),
     path(f"{_RESIDENT}bill-payments", bills.BillPayments.as_view()),
     path(f"{_RESIDENT}bill-payments/<uuid:payment_id>/receipt", bills.BillReceipts.as_view()),
     path(f"{_RESIDENT}owed", bills.AllOwed.as_view()),

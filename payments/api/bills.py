@@ -9,7 +9,17 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from payments import bill_payments, bill_receipts, bills, merchants, orders, owed, receipt_pdf
+from identity import residents
+from payments import (
+    accounts,
+    bill_payments,
+    bill_receipts,
+    bills,
+    merchants,
+    orders,
+    owed,
+    receipt_pdf,
+)
 from payments.api import bill_examples as examples
 from payments.api.bill_shapes import BillDetail, BillShown, show_bill, show_payment
 from payments.models import Bill
@@ -137,6 +147,19 @@ class BillFollows(Endpoint):
         return Response(_detail(bill, caller=self.caller, at=self.at))
 
 
+class OneBillFollow(Endpoint):
+    """The customer number that a bill is for."""
+
+    audience = Audience.RESIDENT
+    level = VERIFIED
+
+    @describes(answers={204: None}, problems=[NotFound])
+    def delete(self, request: Request, bill_id: UUID) -> Response:
+        """List its bills no more."""
+        bills.unfollow(caller=self.caller, bill_id=bill_id)
+        return Response(status=204)
+
+
 class BillPayments(Endpoint):
     """A bill is paid, all of it or a part."""
 
@@ -154,6 +177,8 @@ class BillPayments(Endpoint):
             bill_payments.BillNotOwed,
             bill_payments.BillTooMuch,
             merchants.MerchantSuspended,
+            residents.AccountSuspended,
+            accounts.PayingSuspended,
         ],
         examples=examples.PAYMENT,
     )

@@ -251,6 +251,7 @@ class Refunds(Endpoint):
             refunds.RefundReferenceReused,
             refunds.RefundNeedsTwo,
             refunds.MerchantShort,
+            refunds.PayerGone,
             merchants.MerchantSuspended,
         ],
         examples=examples.REFUND,

@@ -7,7 +7,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from identity import receipts, residents
+from identity import enrolment, receipts, residents
 from payments import accounts, merchants, orders, pay_codes, payer_handles, pins, qr_payments
 from payments.api import paying_examples as examples
 from payments.models import Order, PayerHandle
@@ -82,6 +82,15 @@ class PaymentPinShown(StrictSerializer):
     is_locked = serializers.BooleanField(help_text="After ten tries; set it anew.")
 
 
+class PaymentPinReset(StrictSerializer):
+    enrolment_id = serializers.UUIDField(
+        help_text="Begun by this phone's key with the number of the account."
+    )
+    one_time_code = serializers.RegexField(_PIN, max_length=6)
+    real_name = serializers.CharField(max_length=50)
+    id_number = serializers.CharField(max_length=18)
+
+
 class PaymentPinRequest(StrictSerializer):
     pin = serializers.RegexField(_PIN, max_length=6, help_text="Six digits.")
     word = serializers.CharField(
@@ -91,10 +100,7 @@ class PaymentPinRequest(StrictSerializer):
     present_pin = serializers.RegexField(
         _PIN, max_length=6, required=False, help_text="To replace one that is known."
     )
-    real_name = serializers.CharField(
-        max_length=50, required=False, help_text="With id_number, to replace one that is not."
-    )
-    id_number = serializers.CharField(max_length=18, required=False)
+    reset = PaymentPinReset(required=False, help_text="To replace one that is not.")
 
 
 class PayCodes(Endpoint):
@@ -222,14 +228,21 @@ class PaymentPins(Endpoint):
             pins.PinProofNeeded,
             pins.PinWrong,
             pins.PinLocked,
+            enrolment.CodeWrong,
+            enrolment.EnrolmentOver,
+            NotFound,
             LimitReached,
         ],
         examples=examples.SET_PAYMENT_PIN,
     )
     def put(self, request: Request) -> Response:
-        """Set it, with the phone's signature; one that stands is replaced with itself, or with the
-        holder's name and ID number."""
-        pins.set_pin(caller=self.caller, at=self.at, **self.read(PaymentPinRequest))
+        """Set it, with the phone's signature; one that stands is replaced with itself, or with a
+        fresh code by SMS and the holder's name and ID number. For 24 hours it opens no more than
+        the phone's signature does."""
+        asked = self.read(PaymentPinRequest)
+        if "reset" in asked:
+            asked["reset"] = pins.Reset(**asked["reset"])
+        pins.set_pin(caller=self.caller, at=self.at, **asked)
         return Response(pins.standing(resident_id=required(self.caller.resident_id)))
 
 

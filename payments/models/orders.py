@@ -38,7 +38,8 @@ class Merchant(models.Model):
 class Order(models.Model):
     """A payment by a resident to a merchant, in fen; one that a charge has led to has no till.
 
-    `way` is how it was asked for; `grade` is what it was counted under for the day's limit.
+    `way` is how it was asked for; `grade` and `counted_on` are what it was counted under for the
+    day's limit, and the day.
     """
 
     class Way(models.TextChoices):
@@ -63,6 +64,7 @@ class Order(models.Model):
     created_at = models.DateTimeField()
     way = models.TextField(choices=Way.choices, default=Way.APP, db_default=Way.APP)
     grade = models.TextField(null=True)
+    counted_on = models.DateField(null=True)
     needs_pin = models.BooleanField(default=False, db_default=False)
     cashier = models.TextField(null=True)  # the number of who stood at the till, as it signed it
 

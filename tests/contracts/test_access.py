@@ -173,6 +173,7 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("get", _R + "bills/<uuid:bill_id>"): resident(LOW, OWN_ID_ONLY),
     ("post", _R + "bill-look-ups"): resident(LOW, INVALID),
     ("post", _R + "bill-follows"): resident(LOW, INVALID),
+    ("delete", _R + "bill-follows/<uuid:bill_id>"): resident(LOW, OWN_ID_ONLY),
     ("post", _R + "bill-payments"): resident(LOW, INVALID),
     ("get", _R + "bill-payments/<uuid:payment_id>/receipt"): resident(LOW, OWN_ID_ONLY),
     ("get", _R + "owed"): resident(LOW, GOOD),

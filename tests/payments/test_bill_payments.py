@@ -8,6 +8,8 @@ import pytest
 from django.db import transaction
 
 from identity import keys
+from identity.models import Resident
+from identity.residents import AccountSuspended
 from payments import app_orders, bill_payments, bills, notice_code, orders
 from payments.models import Bill, BillChange, BillPayment, BillReceipt, BillShare, Order
 from tests import city
@@ -78,8 +80,9 @@ def test_open__over_http__statements_and_the_answer(bill: Bill, payer: city.Phon
     with statements() as sent:
         answer = open_payment(payer, bill, 8_500)
 
-    # caller, nonce, claim, bill, lines, reserve, order with its history, payment, answer
-    assert len(sent) == 9, "\n".join(sent)
+    # caller, nonce, answer known, codes tried, payments opened; claim, payer, bill, lines, reserve,
+    # order with its history, payment, answer
+    assert len(sent) == 13, "\n".join(sent)
     assert answer.status_code == 201
     order = Order.objects.get(id=answer.json()["payment_id"])
     assert (order.state, order.amount_fen, order.title) == ("confirming", 8_500, bill.title)
@@ -156,7 +159,7 @@ def test_open__its_payment_ends_unpaid__what_it_reserved_is_open_again(
 ):
     order = open_order(payer, bill, 8_000, at=at)
     with pytest.raises(bill_payments.BillTooMuch) as caught:
-        open_order(payer, bill, 501, at=at)
+        open_order(city.make_phone(1, at=at), bill, 501, at=at)
     assert caught.value.members == {"open_fen": 500}
 
     match end:
@@ -173,6 +176,27 @@ def test_open__its_payment_ends_unpaid__what_it_reserved_is_open_again(
     assert sums(bill) == ("unpaid", 8_500, 0, 8_500)
     first = BillPayment.objects.get(order=order)
     assert first.released_at == at and first.paid_at is None
+
+
+def test_open__again_and_by_a_stranger__the_own_one_replaced_and_the_payer_goes_first(
+    bill: Bill, payer: city.Phone, at: datetime
+):
+    stranger = city.make_phone(1, at=at)
+    opened = [open_order(stranger, bill, fen, at=at) for fen in (8_000, 8_500)]
+
+    mine = open_order(payer, bill, 8_500, at=at)
+
+    states = [Order.objects.get(id=order.id).state for order in (*opened, mine)]
+    assert states == ["cancelled", "cancelled", "confirming"]
+    assert sums(bill) == ("unpaid", 8_500, 0, 8_500)
+    with pytest.raises(bill_payments.BillTooMuch):
+        open_order(stranger, bill, 1, at=at)
+    confirm(payer, mine, at=at)
+    with pytest.raises(bill_payments.BillTooMuch):  # what is on its way stays
+        open_order(payer, bill, 1, at=at)
+    Resident.objects.filter(id=payer.caller.resident_id).update(state="suspended")
+    with pytest.raises(AccountSuspended):
+        open_order(payer, bill, 1, at=at)
 
 
 def test_release__nobody_looks_again__the_task_gives_it_back(
@@ -275,11 +299,23 @@ def test_surcharge__a_payment_under_way_for_days__counts_as_paid_unless_it_fails
     first, later = late(at, bill, days=1), late(at, bill, days=11)
     order = open_order(payer, bill, 8_500, at=first)
 
+    # Before it is confirmed it is nothing; once a bank is at it, it counts as paid.
+    for state, surcharge_fen in (("confirming", 47), ("capturing", 4), ("failed", 47)):
+        Order.objects.filter(id=order.id).update(state=state)
+        found = bills.bill_of(caller=payer.caller, bill_id=bill.id)
+        assert bills.standing(found, at=later).surcharge_fen == surcharge_fen, state  # 46.75
+
+
+def test_surcharge__payments_opened_every_day_and_never_confirmed__grows_all_the_same(
+    bill: Bill, payer: city.Phone, at: datetime
+):
+    for days in range(1, 12):
+        when = late(at, bill, days=days)
+        open_order(payer, bill, 8_500, at=when)
+        orders.expire_due_orders(at=when + app_orders.OPEN_FOR)
+
     found = bills.bill_of(caller=payer.caller, bill_id=bill.id)
-    assert bills.standing(found, at=later).surcharge_fen == 4
-    Order.objects.filter(id=order.id).update(state="failed")
-    found = bills.bill_of(caller=payer.caller, bill_id=bill.id)
-    assert bills.standing(found, at=later).surcharge_fen == 47  # 46.75
+    assert bills.standing(found, at=when).surcharge_fen == 47
 
 
 def test_surcharge__paid_and_long_after_refunded__runs_from_the_refund(

@@ -7,7 +7,7 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from payments import bill_batches, billers, bills, merchants
-from payments.models import Bill, BillChange, BillLine, BillVersion
+from payments.models import Bill, BillChange, BillLine, BillVersion, Order
 from tests import city
 from tests.billing import (
     DUE,
@@ -20,7 +20,7 @@ from tests.billing import (
     pay,
     sums,
 )
-from tests.shop import MERCHANT, Shop, decline, open_shop
+from tests.shop import MERCHANT, Shop, open_shop
 from tests.statements import statements
 from vpass.common.clock import city_date
 
@@ -206,10 +206,11 @@ def test_amend__below_what_is_under_way__refused_until_that_has_ended(
     waterworks: Waterworks, bill: Bill, payer: city.Phone, at: datetime
 ):
     order = open_order(payer, bill, 8_000, at=at)
+    Order.objects.filter(id=order.id).update(state="capturing")
 
     assert city.problem(waterworks.amend(bill)) == (409, "bill.under_way")
     assert city.problem(waterworks.cancel(bill)) == (409, "bill.under_way")
-    decline(payer, order, at=at)
+    Order.objects.filter(id=order.id).update(state="failed")
     assert waterworks.amend(bill).status_code == 200
     # The head that is asked for no more stays, with nothing on it.
     assert sums(bill) == ("unpaid", 6_000, 0, 0)
@@ -217,6 +218,23 @@ def test_amend__below_what_is_under_way__refused_until_that_has_ended(
     shown = waterworks.shop.till.send("GET", f"{MERCHANT}/bills/{bill.id}").json()
     assert [each["head"] for each in shown["lines"]] == ["water"]
     assert [each["state"] for each in shown["payments"]] == ["failed"]
+
+
+def test_amend_and_cancel__a_payment_that_waits_for_its_word__called_off(
+    waterworks: Waterworks, bill: Bill, at: datetime
+):
+    stranger = city.make_phone(1, at=at)
+    orders = [open_order(stranger, bill, 8_000, at=at)]
+
+    assert waterworks.amend(bill).status_code == 200
+    bill.refresh_from_db()
+    orders.append(open_order(stranger, bill, 6_000, at=at))
+    assert waterworks.cancel(bill).status_code < 300
+
+    for order in orders:
+        order.refresh_from_db()
+        assert order.state == "cancelled"
+    assert sums(bill) == ("cancelled", 6_000, 0, 0)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from django.db import connection, transaction
 from identity import keys
 from identity.models import SigningKey
 from payments import (
+    bill_payments,
     bill_receipts,
     bill_reminders,
     bills,
@@ -100,7 +101,12 @@ def test_look_up__too_often__stopped(waterworks: Waterworks, payer: city.Phone, 
     body = {"notice_code": notice_code.NoticeCode(1, 26, 1).text, "amount_fen": 1}
     guessed = payer.send("POST", f"{RESIDENT}/bill-payments", body, key=city.new_key())
     assert city.problem(guessed) == (429, "limit.reached")
-    assert open_payment(payer, bill, 100).status_code == 201
+    assert city.problem(open_payment(payer, bill, 100)) == (429, "limit.reached")  # nor a hit
+    key, own = city.new_key(), waterworks.issue_to(payer)
+    assert open_payment(payer, own, 100, key=key).status_code == 201
+    limits.spend(bill_payments.OPENS, payer.caller.scope, amount=29, at=at)
+    assert city.problem(open_payment(payer, own, 100)) == (429, "limit.reached")
+    assert open_payment(payer, own, 100, key=key).status_code == 201
 
 
 # Everything owed

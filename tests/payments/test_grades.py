@@ -9,7 +9,7 @@ from identity.models import Device, Resident
 from payments import history, pins
 from payments.grades import LimitExceeded, PinNeeded
 from payments.ledger import InsufficientFunds
-from payments.models import Order, PaymentLimit, Posting, Spending
+from payments.models import Order, PaymentLimit, PaymentPin, Posting, Spending
 from tests import city
 from tests.paying import PIN, confirm_with, digits, set_pin
 from tests.shop import Shop, balance_fen, fill, open_shop
@@ -97,6 +97,9 @@ def test_confirm__hardware_key__the_pin_opens_grade_a(
     set_pin(phone, at=at)
     with pytest.raises(pins.PinWrong):
         confirm_with(phone, large, "739164", at=at)
+    with pytest.raises(LimitExceeded):  # it is new: whoever holds the phone could have set it
+        confirm_with(phone, large, PIN, at=at)
+    PaymentPin.objects.update(set_at=at - pins.NEW_FOR)
 
     assert confirm_with(phone, large, PIN, at=at).state == "captured"
     assert used("A") == 500_001

@@ -14,7 +14,7 @@ from tests import city
 from tests.paying import digits
 from tests.shop import Shop, balance_fen, fill, open_shop
 from tests.statements import statements
-from vpass.common import outbox
+from vpass.common import idempotency, outbox
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -35,11 +35,12 @@ def test_issue__over_http__eighteen_digits_with_their_check_and_only_a_hash_is_k
     assert shop.till.pay(found[0]).json()["state"] == "captured"
     again = payer.send("POST", PAY_CODES, {}, key="one-and-the-same")
     assert payer.send("POST", PAY_CODES, {}, key="one-and-the-same").json() == again.json()
-    for _ in range(2):
+    for _ in range(3):
         payer.send("POST", PAY_CODES, {}, key=city.new_key())
     answer = payer.send("POST", PAY_CODES, {}, key=city.new_key())
     assert city.problem(answer) == (429, "limit.reached")
-    assert PayCode.objects.count() == 5
+    assert payer.send("POST", PAY_CODES, {}, key="one-and-the-same").json() == again.json()
+    assert PayCode.objects.count() == 5 + 1
 
 
 def test_pay__by_digits__captured_with_a_line_in_the_log_and_ten_statements(
@@ -142,9 +143,11 @@ def test_pay__guessing__the_till_waits_and_other_tills_do_not(
 
     code = digits(payer, at=at)
     with pytest.raises(pay_codes.PayCodeTries) as refused:
-        shop.pay(code, at=at)
+        shop.pay(code, at=at, key="the-till-that-waits")
 
     assert refused.value.retry_after == 300
+    kept = city.idempotency(shop.till.caller.scope, "the-till-that-waits")
+    assert idempotency.find_answer(kept) is None  # so that it may be asked again
     assert other.pay(code, at=at).state == "captured"
     later = at + timedelta(minutes=5)
     assert shop.pay(digits(payer, at=later), at=later).state == "captured"

@@ -1,10 +1,13 @@
 """The payment PIN: set with the phone's signature, tried ten times, then locked."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from identity import enrolment
+from identity.models import Resident
 from identity.receipts import WordInvalid
 from payments import pins
 from payments.models import PaymentPin
@@ -12,6 +15,8 @@ from tests import city
 from tests.paying import PIN, pin_word, set_pin
 from tests.shop import resident_of
 from tests.together import together
+from vpass.common import limits
+from vpass.common.errors import NotFound
 from vpass.common.models import AuditEvent
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -22,6 +27,26 @@ OTHER = "739164"
 
 def prove(phone: city.Phone, pin: str) -> None:
     pins.prove(resident_id=resident_of(phone), pin=pin)
+
+
+def reset(
+    phone: city.Phone, *, at: datetime, number: str | None = None, **changes: str
+) -> pins.Reset:
+    """A code by SMS to the account's number, asked for by this phone, with name and ID number."""
+    person = city.PEOPLE[0]
+    begun = enrolment.start_enrolment(
+        public=phone.key.public_key(),
+        thumbprint=phone.thumbprint,
+        phone=number or Resident.objects.get(id=resident_of(phone)).phone,
+        at=at,
+    )
+    good = pins.Reset(
+        enrolment_id=begun.id,
+        one_time_code=begun.one_time_code,
+        real_name=person.real_name,
+        id_number=person.id_number,
+    )
+    return replace(good, **changes)
 
 
 def tries() -> int:
@@ -59,6 +84,7 @@ def test_set__too_simple_or_badly_signed__refused(phone: city.Phone, at: datetim
     for simple in ("111111", "123456", "987654", "567890", end if end.isdigit() else "000000"):
         with pytest.raises(pins.PinTooSimple):
             set_pin(phone, pin=simple, at=at)
+    assert not PaymentPin.objects.exists()
     used = pin_word(phone, at=at, jti="one-and-the-same")
     pins.set_pin(caller=phone.caller, pin=PIN, word=used, at=at)
     for word in (
@@ -86,10 +112,9 @@ def test_prove__nine_wrong_then_right__goes_on(phone: city.Phone, at: datetime):
     assert tries() == 0
 
 
-def test_prove__ten_wrong__locked_until_set_anew_with_name_and_id_number(
+def test_prove__ten_wrong__locked_until_set_anew_with_sms_name_and_id_number(
     phone: city.Phone, at: datetime
 ):
-    person = city.PEOPLE[0]
     set_pin(phone, at=at)
     PaymentPin.objects.update(tries=9)
     with pytest.raises(pins.PinLocked):
@@ -100,13 +125,24 @@ def test_prove__ten_wrong__locked_until_set_anew_with_name_and_id_number(
     assert phone.send("GET", PATH).json() == {"is_set": True, "is_locked": True}
     with pytest.raises(pins.PinLocked):
         set_pin(phone, pin=OTHER, present_pin=PIN, at=at)
-    proofs: list[dict[str, str]] = [{}, {"real_name": person.real_name}]
-    proofs.append({"real_name": person.real_name, "id_number": city.PEOPLE[1].id_number})
-    for proof in proofs:
+    for proof in (None, reset(phone, at=at, id_number=city.PEOPLE[1].id_number)):
         with pytest.raises(pins.PinProofNeeded):
-            set_pin(phone, pin=OTHER, at=at, **proof)
+            set_pin(phone, pin=OTHER, at=at, reset=proof)
+    good = reset(phone, at=at + timedelta(minutes=2))
+    wrong = f"{(int(good.one_time_code) + 1) % 10**6:06d}"
+    for proof in (
+        replace(good, one_time_code=wrong),
+        reset(phone, at=at + timedelta(minutes=4), number="13800000000"),
+    ):
+        with pytest.raises(enrolment.CodeWrong):
+            set_pin(phone, pin=OTHER, at=at, reset=proof)
+    with pytest.raises(NotFound):
+        set_pin(phone, pin=OTHER, at=at, reset=reset(city.Phone(), at=at, number="13900000000"))
     assert tries() == 10
-    set_pin(phone, pin=OTHER, real_name=person.real_name, id_number=person.id_number, at=at)
+    limits.clear(pins.RESETS, phone.caller.scope)
+    set_pin(phone, pin=OTHER, reset=good, at=at)
+    with pytest.raises(enrolment.EnrolmentOver):
+        set_pin(phone, pin=PIN, reset=good, at=at)
 
     prove(phone, OTHER)
     later = at + timedelta(seconds=1)
@@ -114,6 +150,44 @@ def test_prove__ten_wrong__locked_until_set_anew_with_name_and_id_number(
         set_pin(phone, pin=PIN, present_pin=PIN, at=later)
     set_pin(phone, pin=PIN, present_pin=OTHER, at=later)
     prove(phone, PIN)
+
+
+def test_set__the_pin_that_stands__done_without_a_change_and_a_guess_counts(
+    phone: city.Phone, at: datetime
+):
+    person = city.PEOPLE[0]
+    set_pin(phone, at=at)
+    prove(phone, PIN)
+    later = at + timedelta(hours=1)
+
+    set_pin(phone, pin=PIN, present_pin=OTHER, at=later)  # again after a lost answer
+    set_pin(phone, pin=PIN, at=later)
+
+    assert (tries(), PaymentPin.objects.get().set_at) == (0, at)
+    with pytest.raises(pins.PinProofNeeded):
+        set_pin(phone, pin=OTHER, at=later)
+    assert tries() == 1
+    resident = Resident.objects.get(id=resident_of(phone))
+    resident.id_number = person.id_number[:-6] + OTHER
+    resident.save()
+    for present in (None, "593827"):  # whether it ends the ID number is told after the proof
+        with pytest.raises((pins.PinProofNeeded, pins.PinWrong)):
+            set_pin(phone, pin=OTHER, present_pin=present, at=later)
+    with pytest.raises(pins.PinTooSimple):
+        set_pin(phone, pin=OTHER, present_pin=PIN, at=later)
+    prove(phone, PIN)
+
+
+def test_set__two_first_ones_at_once__one_stands(phone: city.Phone, at: datetime):
+    words = [pin_word(phone, at=at) for _ in range(4)]
+
+    seen = together(
+        4,
+        lambda n: pins.set_pin(caller=phone.caller, pin=f"48291{n}", word=words[n], at=at),
+    )
+
+    assert seen.count(None) == 1, seen
+    prove(phone, f"48291{seen.index(None)}")
 
 
 def guess_together(phone: city.Phone) -> int:
@@ -138,9 +212,9 @@ def test_prove__guard_off__the_same_race_judges_more(
     PaymentPin.objects.update(tries=9)
     # Looked at first, and counted as it was seen.
     unsafe = (
-        "SELECT pin_hash, tries, pg_sleep(0.1) FROM payments_paymentpin"
+        "SELECT pin_hash, tries, set_at, pg_sleep(0.1) FROM payments_paymentpin"
         " WHERE resident_id = %(resident)s AND tries < %(most)s"
     )
-    monkeypatch.setattr(pins, "_TAKE_TRY", f"SELECT pin_hash, tries FROM ({unsafe}) seen")
+    monkeypatch.setattr(pins, "_TAKE_TRY", f"SELECT pin_hash, tries, set_at FROM ({unsafe}) seen")
 
     assert guess_together(phone) > 1, "without the guard more is judged than is left"

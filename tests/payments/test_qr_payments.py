@@ -2,16 +2,18 @@
 
 import base64
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from identity import qr_picture
-from payments import merchants, qr_payments
+from payments import merchants, payer_handles, qr_payments
 from payments.grades import LimitExceeded
 from payments.models import MerchantQr, Order, Spending
 from tests import city
 from tests.paying import confirm_with, make_qr, scan
 from tests.shop import MERCHANT, Shop, balance_fen, confirm, open_shop
+from vpass.common import limits
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -162,13 +164,54 @@ def test_make__members_that_do_not_go_together__refused(shop: Shop, payer: city.
     assert MerchantQr.objects.count() == 1
 
 
-def test_link__followed__a_payment_in_the_app(shop: Shop, payer: city.Phone, at: datetime):
+def test_link__followed_or_drawn_as_a_qr__counted_like_one(
+    shop: Shop, payer: city.Phone, at: datetime
+):
     made = make_qr(shop, "link", at=at, merchant_reference="web_1")
 
     order = scan(payer, made.text, at=at)
 
-    assert (order.way, confirm(payer, order, at=at).state) == ("app", "captured")
-    assert Spending.objects.count() == 0  # no barcode
+    assert (order.way, confirm(payer, order, at=at).state) == ("qr_dynamic", "captured")
+    assert Spending.objects.get().used_fen == order.amount_fen
+
+
+def test_begin__again_after_its_time__the_answer_of_then(
+    shop: Shop, payer: city.Phone, at: datetime
+):
+    ask: dict[str, Any] = {"caller": payer.caller, "text": make_qr(shop, at=at).text}
+    ask |= {"amount_fen": None, "idempotency_key": city.idempotency(payer.caller.scope)}
+    first = qr_payments.begin(**ask, at=at)
+
+    assert qr_payments.begin(**ask, at=at + timedelta(minutes=3)) == first
+
+
+def test_ask__one_payer_too_often__stopped(shop: Shop, payer: city.Phone, at: datetime):
+    given = payer_handles.give(
+        caller=payer.caller,
+        merchant_id=shop.merchant.id,
+        idempotency_key=city.idempotency(payer.caller.scope),
+        at=at,
+    )
+    caller = shop.till.caller
+    key = city.idempotency(caller.scope)
+
+    def ask(key: Any) -> Any:
+        return payer_handles.ask(
+            caller=caller,
+            payer=given["handle"],
+            amount_fen=1,
+            title="水果",
+            merchant_reference=key.key,
+            idempotency_key=key,
+            at=at,
+        )
+
+    first = ask(key)
+    subject = f"{caller.organisation_id}|{given['handle']}"
+    limits.spend(payer_handles.ASKS, subject, amount=29, at=at)
+    with pytest.raises(limits.LimitReached):
+        ask(city.idempotency(caller.scope))
+    assert ask(key) == first
 
 
 # By a handle

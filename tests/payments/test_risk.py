@@ -1,10 +1,11 @@
 """Rules of risk: what they weigh, what then, and the queue that staff decide."""
 
 from datetime import datetime, timedelta
+from importlib import import_module
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from identity import codes, suspensions
 from identity.models import Device, Organisation, Staff
@@ -17,6 +18,7 @@ from tests.paying import PIN, confirm_with, digits, make_qr, rule, scan, set_pin
 from tests.shop import Shop, balance_fen, confirm, open_shop, resident_of
 from vpass.common import outbox
 from vpass.common.models import AuditEvent
+from vpass.seed.risk import lay_down_rules
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -232,3 +234,31 @@ def test_police_stop_paying__what_waits_is_not_paid_and_charges_stay_due(
     suspensions.lift(suspension_id=suspension.id, sources=("police",), actor="test", at=at)
     assert confirm_with(payer, waiting, None, at=at).state == "captured"
     assert charges.collect_due(at=at) == 1
+
+
+def test_rules__a_city_never_seeded__has_them_and_seeding_changes_nothing(transactional_db: None):
+    module = import_module("payments.migrations.0007_payment_rules")
+    with connection.cursor() as cursor:
+        cursor.execute(module.RULES)
+    migrated = list(RiskRule.objects.order_by("name").values())
+    lay_down_rules()
+    assert list(RiskRule.objects.order_by("name").values()) == migrated
+    RiskRule.objects.all().delete()
+
+    lay_down_rules()
+
+    assert list(RiskRule.objects.order_by("name").values()) == migrated
+    assert len(migrated) == 6
+
+
+def test_velocity__opened_by_others_or_reversed__not_counted(
+    shop: Shop, payer: city.Phone, grant: city.HeldGrant, at: datetime
+):
+    rule("burst", "hour_count", 2, "confirm")
+    for state in ("confirming", "reversed"):
+        opened = scan(payer, make_qr(shop, at=at).text, at=at)
+        Order.objects.filter(id=opened.id).update(state=state)
+
+    assert shop.pay(grant.code(at), at=at).state == "captured"
+    assert shop.pay(grant.code(at), at=at).state == "captured"
+    assert shop.pay(grant.code(at), at=at).state == "confirming"

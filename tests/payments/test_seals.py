@@ -75,6 +75,31 @@ def found() -> list[str]:
 # Sealing
 
 
+def test_seal_closed__the_end_cut_off_and_changed__never_sealed_afresh(
+    lived: Lived, django_db_setup: TestDatabase, tmp_path: Path
+):
+    head_file = tmp_path / "head.json"
+    assert seals.seal_closed(at=LATER, head_file=head_file) == 2
+    known = seals.known_head(head_file)
+    assert known == seals.verify(known_head=known).head
+    behind_the_back(django_db_setup, "DELETE FROM payments_ledgerseal WHERE number = %s", [2])
+    behind_the_back(
+        django_db_setup,
+        "UPDATE payments_posting SET amount_fen = amount_fen + 1 WHERE transaction_id = %s",
+        [lived.third],
+    )
+
+    assert seals.seal_closed(at=LATER, head_file=head_file) == 0
+
+    assert LedgerSeal.objects.count() == 1
+    assert [each.line() for each in seals.verify(known_head=known).findings] == [
+        "lost 2 of an unknown day"
+    ]
+    assert seals.seal_closed(at=LATER) == 1  # without the file nobody would know
+    assert [each.what for each in seals.verify(known_head=known).findings] == ["lost"]
+    assert seals.seal_closed(at=LATER, head_file=head_file) == 0
+
+
 def test_seal_closed__two_closed_windows_and_an_open_one__the_closed_ones_are_sealed(lived: Lived):
     made = seals.seal_closed(at=LATER)
 

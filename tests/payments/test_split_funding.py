@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from cards.models import Card
-from payments import debits, payouts, proof, sources
+from identity.models import Resident
+from payments import debits, payouts, personal, proof, sources
 from payments.banks import BankAnswerLost, BankStanding
-from payments.models import Debit, Hold, Order, Payout, Posting
+from payments.models import Debit, Hold, Order, Payout, Posting, Spending
+from payments.refunds import PayerGone
 from payments.sources import SourceOrderInvalid
 from tests import city
 from tests.banking import NEVER_ARRIVED, StubBank, booked, freeze, make_card
@@ -100,11 +102,13 @@ def test_pay__bank_does_not_pay__the_held_part_is_free_again(
 ):  # fmt: skip
     shop.pay(digits(phone, at=at), at=at)
 
+    assert Spending.objects.get().used_fen == PRICE_FEN
     for answer in answers:
         assert available(phone) == 0
         pursue(bank, answer, at=at)
 
     assert (Order.objects.get().state, legs()) == (state, [])
+    assert Spending.objects.get().used_fen == 0  # the day's limit is as it was
     assert (available(phone), balance_fen(phone)) == (HAS_FEN, HAS_FEN)
 
 
@@ -170,6 +174,22 @@ def test_refund__card_gone_at_the_bank__the_money_stays_in_the_wallet(
     assert (available(phone), balance_fen(phone)) == (100, 100)
 
 
+def test_refund__payer_gone_for_good__refused_by_name_and_nothing_done(
+    shop: Shop, phone: city.Phone, card: Card, bank: StubBank, at: datetime
+):
+    shown = shop.pay(digits(phone, at=at), at=at)
+    pursue(bank, booked(at), at=at)
+    personal.forget(resident_id=resident_of(phone), at=at)
+    Resident.objects.update(state="closed")
+
+    for _ in range(2):
+        with pytest.raises(PayerGone):
+            shop.refund(shown.id, 200, at=at)
+
+    assert (shop.balance_fen, Payout.objects.count()) == (PRICE_FEN, 0)
+    assert Order.objects.get().state == "captured"
+
+
 def test_pay__card_frozen__the_balance_alone_still_pays(
     shop: Shop, phone: city.Phone, card: Card, at: datetime
 ):
@@ -189,11 +209,23 @@ def test_race__ten_split_payments_and_one_balance__never_held_twice(
     found = together(10, lambda n: shop.pay(codes[n], at=at))
 
     seen = Counter(getattr(each, "state", getattr(each, "code", repr(each))) for each in found)
-    assert set(seen) <= {"capturing", "ledger.insufficient_funds"}
+    assert seen == {"capturing": 10}
     held = sum(Hold.objects.filter(state="open").values_list("amount_fen", flat=True))
     owed = sum(Debit.objects.values_list("amount_fen", flat=True))
     assert held == HAS_FEN
     assert held + owed == seen["capturing"] * PRICE_FEN
+
+
+def test_race__small_payments_out_of_one_balance__all_go_through(
+    shop: Shop, phone: city.Phone, card: Card, bank: StubBank, at: datetime
+):
+    codes = [digits(phone, at=at) for _ in range(10)]
+
+    found = together(10, lambda n: shop.pay(codes[n], at=at, amount_fen=300))
+
+    seen = Counter(getattr(each, "state", getattr(each, "code", repr(each))) for each in found)
+    assert seen == {"captured": 3, "capturing": 7}
+    assert available(phone) == 0
 
 
 def test_choose__orders_that_do_not_do__refused_and_nothing_chosen(

@@ -21,8 +21,8 @@ RULES = [
 
 
 def lay_down_rules() -> None:
-    """Write the rules."""
-    RiskRule.objects.bulk_create(
+    """Write the rules that are not there yet; a migrated database has them."""
+    rows = [
         RiskRule(
             name=name,
             kind=kind,
@@ -33,4 +33,5 @@ def lay_down_rules() -> None:
             words_en=words_en,
         )
         for name, kind, threshold, from_fen, outcome, words_zh, words_en in RULES
-    )
+    ]
+    RiskRule.objects.bulk_create(rows, ignore_conflicts=True)
