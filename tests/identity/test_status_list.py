@@ -168,6 +168,7 @@ def test_status_of__device_frozen_or_account_closed__revoked(
 
 
 def test_sign_due__first_run__three_days_of_lists_and_then_nothing(db: None, at: datetime):
+    at = at.replace(hour=12)  # no day ends meanwhile
     first = status_list.sign_due(at=at)
     again = status_list.sign_due(at=at + timedelta(seconds=239))
     later = status_list.sign_due(at=at + timedelta(seconds=240))
@@ -209,6 +210,7 @@ def test_sign_due__event_lost__found_when_the_time_is_up(
 def test_sign_due__nothing_changed__not_packed_again(
     db: None, at: datetime, monkeypatch: pytest.MonkeyPatch
 ):
+    at = at.replace(hour=12)  # no day ends meanwhile
     status_list.sign_due(at=at)
     monkeypatch.setattr(status_format, "pack", lambda statuses: pytest.fail("packed again"))
 
