@@ -169,10 +169,12 @@ def enrol_at_counter(
     found = register.match(real_name=told.real_name, id_number=id_number, at=at)
     with once(idempotency_key, at=at) as claim:
         if claim.answer is None:
-            check = LevelCheck.objects.select_related("device").get(id=check_id)
-            resident = level_checks.lock_resident(check.resident_id)
-            check = LevelCheck.objects.select_for_update().get(id=check_id)
-            if not level_checks.is_open(check, at=at):
+            begun = LevelCheck.objects.filter(id=check_id).first()
+            if begun is None:
+                raise CounterNumberWrong
+            resident = level_checks.lock_resident(begun.resident_id)
+            check = LevelCheck.objects.select_for_update().filter(id=check_id).first()
+            if check is None or not level_checks.is_open(check, at=at):
                 raise CounterNumberWrong
             if resident.level >= 3:
                 raise level_checks.LevelReached
@@ -190,7 +192,8 @@ def enrol_at_counter(
                 at=at,
             )
             if refusal is None:
-                level_checks.end(check, "passed", actor=caller.scope, at=at)
+                if person.id == resident.id:  # else it went with the account that closed
+                    level_checks.end(check, "passed", actor=caller.scope, at=at)
                 _write_down(person, line=line, caller=caller, seen=seen, at=at)
             claim.answer = _answer(person, caller) if refusal is None else {"refused": refusal}
     return _told(claim.answer)

@@ -72,10 +72,12 @@ def thaw_device(
 @transaction.atomic
 def freeze_all(*, resident_id: uuid.UUID, actor: str, at: datetime) -> int:
     """Freeze every active phone of a person, as the hotline does; return how many."""
-    active = Device.objects.filter(resident_id=resident_id, state="active").order_by("id")
-    for device in active:
-        freeze_device(resident_id=resident_id, device_id=device.id, actor=actor, at=at)
-    return len(active)
+    with transaction.atomic():
+        _lock(resident_id)
+        active = Device.objects.filter(resident_id=resident_id, state="active").order_by("id")
+        for device in active:
+            freeze_device(resident_id=resident_id, device_id=device.id, actor=actor, at=at)
+        return len(active)
 
 
 def end_others(*, device: Device, actor: str, at: datetime) -> None:

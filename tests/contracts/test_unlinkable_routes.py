@@ -22,6 +22,7 @@ from tests import city, shop, wallets
 from tests.contracts.test_access import endpoints
 from tests.hall import COUNTER, open_hall
 from tests.identity.test_disclosure_unlinkable import Views, leaves, linked
+from tests.shops import make_door
 from vpass.common import clock
 from vpass.common.encodings import b64url_decode
 
@@ -35,6 +36,7 @@ LOOKED_AT = {
     "api/terminal/v1/scans",
     "api/terminal/v1/bus-taps",
     "api/merchant/v1/payments",
+    "api/merchant/v1/visits",
 }
 NEWS = ("X-Request-ID", "Content-Length")  # of the request, not of the person
 
@@ -105,7 +107,16 @@ def everybody(at: datetime) -> City:
     for number in range(2):
         store = shop.open_shop(name=f"店{number}", key_id=f"till-{number}", system=system)
         system = store.system
-        made.scanners[f"shop {number}"] = [store.till.pay]
+        make_door(store, hold_fen=100)
+        made.scanners[f"shop {number}"] = [
+            store.till.pay,
+            lambda text, door=store.till: door.send(
+                "POST",
+                f"{shop.MERCHANT}/visits",
+                {"code": text, "merchant_reference": city.new_key()},
+                key=city.new_key(),
+            ),
+        ]
     for phone in made.phones:
         shop.fill(store, phone, 1_000_000, at=at)
     made.scanners["bus"] = [wallets.open_bus(issuer).tap]

@@ -419,6 +419,13 @@ SELECT format('order %%s was made without a code', o.id) FROM payments_order o
         SELECT FROM identity_accessline l
         WHERE l.resident_id = o.payer_id AND l.terminal_id = o.till_id AND l.outcome = 'accepted'
             AND l.purpose = 'payment' AND l.case_number = o.merchant_reference)
+        AND NOT EXISTS (SELECT FROM payments_visit v WHERE v.order_id = o.id)
+UNION ALL
+SELECT format('visit %%s was begun without a code', v.id) FROM payments_visit v
+    WHERE NOT EXISTS (
+        SELECT FROM identity_accessline l
+        WHERE l.resident_id = v.payer_id AND l.terminal_id = v.door_id AND l.outcome = 'accepted'
+            AND l.purpose = 'payment' AND l.case_number = v.merchant_reference)
 UNION ALL
 SELECT format('order %%s was made without a charge or the payer''s word', o.id)
     FROM payments_order o

@@ -48,7 +48,7 @@ def test_export_and_forget__ways_of_paying__told_and_only_records_of_money_stay(
 
     assert {name: len(rows) for name, rows in found.items()} == dict.fromkeys((*OWN, *KEPT), 1)
     assert found["bill_payments"][0]["order_id"] == order.id
-    assert found["payment_pin"] == [{"set_at": at}]
+    assert found["payment_pin"] == [{"set_at": at, "tries": 0}]
     personal.forget(resident_id=resident_of(payer), at=at)
     found = told(payer)
     assert {name for name, rows in found.items() if rows} == set(KEPT)

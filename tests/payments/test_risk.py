@@ -237,7 +237,7 @@ def test_police_stop_paying__what_waits_is_not_paid_and_charges_stay_due(
 
 
 def test_rules__a_city_never_seeded__has_them_and_seeding_changes_nothing(transactional_db: None):
-    module = import_module("payments.migrations.0007_payment_rules")
+    module = import_module("payments.migrations.0008_payment_rules")
     with connection.cursor() as cursor:
         cursor.execute(module.RULES)
     migrated = list(RiskRule.objects.order_by("name").values())

@@ -314,7 +314,7 @@ def test_approve__guard_off__the_database_refuses_self_approval(
 
     with without(
         "ALTER TABLE payments_proposal DROP CONSTRAINT proposal_four_eyes",
-        "DELETE FROM payments_proposal;"
+        "DELETE FROM payments_proposal; SET CONSTRAINTS ALL IMMEDIATE;"
         " ALTER TABLE payments_proposal ADD CONSTRAINT proposal_four_eyes CHECK"
         " (NOT (proposed_by_id = decided_by_id AND state = 'approved'))",
     ):

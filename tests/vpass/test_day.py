@@ -32,6 +32,7 @@ LOGINS = {
         "clerk": {"username": "c", "password": "p", "totp_secret": "AAAA"},
         "desk_enrolment_code": "2" * 16,
         "till_enrolment_code": "3" * 16,
+        "door_enrolment_code": "3" * 16,
         "finance": {
             "staff": [
                 {"username": name, "password": "p", "totp_secret": "AAAA"} for name in ("a", "b")
