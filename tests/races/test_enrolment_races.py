@@ -71,6 +71,12 @@ def prove_at_once(phones: list[city.Phone], *, at: datetime) -> Counter[str]:
     return Counter(map(outcome, together(len(callers), work)))
 
 
+def begin_again() -> None:
+    Resident.objects.update(
+        level=1, census_hash=None, id_number_hash=None, id_number=None, real_name=None
+    )
+
+
 def test_prove__one_person_with_eight_accounts__one_gets_the_identity(at: datetime):
     phones = [city.make_phone(index, level=1, at=at) for index in range(1, THREADS + 1)]
     tried, broken = rounds(short=5), 0
@@ -79,9 +85,7 @@ def test_prove__one_person_with_eight_accounts__one_gets_the_identity(at: dateti
         found = prove_at_once(phones, at=at)
         broken += found != {"done": 1, "identity.taken": THREADS - 1}
         broken += Resident.objects.filter(level=2).count() != 1
-        Resident.objects.update(
-            level=1, census_hash=None, id_number_hash=None, id_number=None, real_name=None
-        )
+        begin_again()
 
     tell("one-person-one-account", tried=tried, broken=broken)
     assert broken == 0
@@ -102,7 +106,11 @@ def test_prove__guard_off__the_same_race_shows(at: datetime, monkeypatch: pytest
         real_names, "lookup_hash", lambda purpose, value: uuid.uuid4().bytes + uuid.uuid4().bytes
     )
 
-    assert prove_at_once(phones, at=at)["done"] > 1, "without the guard two must win"
+    for _ in range(20):  # a busy machine may let one be done before the next begins
+        if prove_at_once(phones, at=at)["done"] > 1:
+            return
+        begin_again()
+    pytest.fail("without the guard two must win")
 
 
 # One result
