@@ -21,10 +21,10 @@ PAYER_STATE = f"""CASE
         WHERE k.resident_id = r.id AND k.state = 'open' AND k.outcome = 'freeze'
     ) THEN 'pay_suspended' ELSE 'active' END"""
 
-# Of the resident `r` and the merchant `m`, by payments/sql/facts_v2.sql; `values_at` gives its
+# Of the resident `r` and the merchant `m`, by payments/sql/facts_v1.sql; `values_at` gives its
 # parameters.
 FACTS = (
-    "payer_facts_v2(r.id, r.level, m.organisation_id,"
+    "payer_facts_v1(r.id, r.level, m.organisation_id,"
     " %(today)s::date, %(hour)s::uuid, %(day)s::uuid, %(this)s::uuid)"
 )
 

@@ -2,7 +2,7 @@
 
 Every function is one statement. Inside a transaction of the caller it is part of that, and an error
 ends it; outside, it is a transaction of its own, tried up to five times when the database broke it
-off for a deadlock. All take the locks in one order: window, hold, then balances (post_v2.sql).
+off for a deadlock. All take the locks in one order: window, hold, then balances (post_v1.sql).
 """
 
 import random
@@ -203,7 +203,7 @@ def spread_account(account: int, *, shards: int) -> None:
 # Postings
 
 _POST = (
-    "SELECT transaction_id, is_new FROM post_v2(%s, %s, %s, %s, %s, %s, %s, %s,"
+    "SELECT transaction_id, is_new FROM post_v1(%s, %s, %s, %s, %s, %s, %s, %s,"
     " %s::bigint[], %s::bigint[], %s::bigint[])"
 )
 
@@ -244,7 +244,7 @@ def reverse(
     payee no longer has the money.
     """
     row = call(
-        "SELECT transaction_id, is_new FROM reverse_v2(%s, %s, %s, %s, %s, %s, %s)",
+        "SELECT transaction_id, is_new FROM reverse_v1(%s, %s, %s, %s, %s, %s, %s)",
         [transaction_id, kind, caller, key, clock.city_date(at), event_at, at],
     )
     return Posted(*row)
@@ -270,7 +270,7 @@ def hold(
     has a hold of another account or amount, or the id is another hold's.
     """
     row = call(
-        "SELECT hold_id, is_new FROM hold_v2(%s, %s, %s, %s, %s, %s, %s)",
+        "SELECT hold_id, is_new FROM hold_v1(%s, %s, %s, %s, %s, %s, %s)",
         [hold_id, account, parse_fen(amount_fen), purpose, reference, expires_at, at],
     )
     return Held(*row)
@@ -294,7 +294,7 @@ def capture(
     NotFound for an unknown hold, and what `post` raises.
     """
     row = call(
-        "SELECT transaction_id, is_new FROM capture_v2(%s, %s, %s, %s, %s, %s, %s, %s,"
+        "SELECT transaction_id, is_new FROM capture_v1(%s, %s, %s, %s, %s, %s, %s, %s,"
         " %s::bigint[], %s::bigint[], %s::bigint[])",
         [hold_id, kind, caller, key, order_id, clock.city_date(at), event_at, at, *arrays(legs)],
     )

@@ -17,21 +17,9 @@ CLOSE_WINDOW = "close_window_v1(timestamptz, date)"
 GUARD_WINDOW = "guard_window_v1()"
 ACCOUNT = "account_v1(text, text, bigint)"
 RANK = "ledger_rank_v1(text)"
-POST = (
-    "post_v1(text, text, text, uuid, bigint, date, timestamptz, timestamptz,"
-    " bigint[], bigint[], bigint[])"
-)
-REVERSE = "reverse_v1(bigint, text, text, text, date, timestamptz, timestamptz)"
 REFUSE_EMPTY = "refuse_empty_transaction_v1()"
-HOLD = "hold_v1(uuid, bigint, bigint, text, uuid, timestamptz, timestamptz)"
-CAPTURE = (
-    "capture_v1(uuid, text, text, text, uuid, date, timestamptz, timestamptz,"
-    " bigint[], bigint[], bigint[])"
-)
-VOID = "void_v1(uuid, timestamptz)"
-EXPIRE = "expire_holds_v1(timestamptz, integer)"
 
-CALLED = (OPEN_WINDOW, CLOSE_WINDOW, ACCOUNT, POST, REVERSE, HOLD, CAPTURE, VOID, EXPIRE)
+CALLED = (OPEN_WINDOW, CLOSE_WINDOW, ACCOUNT)
 
 
 def for_app_role(*statements):
@@ -81,8 +69,7 @@ class Migration(migrations.Migration):
     operations = [
         sql_functions(SQL / "window_v1.sql", OPEN_WINDOW, CLOSE_WINDOW, GUARD_WINDOW),
         sql_functions(SQL / "account_v1.sql", ACCOUNT),
-        sql_functions(SQL / "post_v1.sql", RANK, POST, REVERSE, REFUSE_EMPTY),
-        sql_functions(SQL / "hold_v1.sql", HOLD, CAPTURE, VOID, EXPIRE),
+        sql_functions(SQL / "ledger_v1.sql", RANK, REFUSE_EMPTY),
         migrations.RunSQL(GUARDS, NO_GUARDS),
         migrations.RunSQL(
             [f"REVOKE ALL ON FUNCTION {called} FROM PUBLIC" for called in CALLED] + [RIGHTS],

@@ -1,4 +1,5 @@
-"""Balances over several rows, batches, holds of an order together, long histories, and seals."""
+"""The posting functions: balances over several rows, holds of an order together, batches; and histories
+of any length, and seals."""
 
 from pathlib import Path
 
@@ -12,21 +13,23 @@ SQL = Path(__file__).resolve().parent.parent / "sql"
 
 LEGS = "bigint[], bigint[], bigint[]"
 GIVING = "giving_shard_v1(bigint, integer, bigint, bigint)"
-POST = f"post_v2(text, text, text, uuid, bigint, date, timestamptz, timestamptz, {LEGS})"
-REVERSE = "reverse_v2(bigint, text, text, text, date, timestamptz, timestamptz)"
+POST = f"post_v1(text, text, text, uuid, bigint, date, timestamptz, timestamptz, {LEGS})"
+REVERSE = "reverse_v1(bigint, text, text, text, date, timestamptz, timestamptz)"
 SPREAD = "spread_account_v1(bigint, integer)"
-HOLD = "hold_v2(uuid, bigint, bigint, text, uuid, timestamptz, timestamptz)"
+HOLD = "hold_v1(uuid, bigint, bigint, text, uuid, timestamptz, timestamptz)"
 CAPTURED = f"text, text, text, uuid, date, timestamptz, timestamptz, {LEGS}"
 CAPTURE_THESE = f"capture_these_v1(uuid[], {CAPTURED})"
-CAPTURE = f"capture_v2(uuid, {CAPTURED})"
+CAPTURE = f"capture_v1(uuid, {CAPTURED})"
 CAPTURE_ALL = f"capture_all_v1(uuid, {CAPTURED})"
 VOID_ALL = "void_all_v1(uuid, timestamptz)"
+VOID = "void_v1(uuid, timestamptz)"
+EXPIRE = "expire_holds_v1(timestamptz, integer)"
 BATCH = (
     "post_batch_v1(text[], text[], text[], uuid[], timestamptz[], date, timestamptz,"
     f" integer[], {LEGS})"
 )
 
-CALLED = (POST, REVERSE, SPREAD, HOLD, CAPTURE, CAPTURE_ALL, VOID_ALL, BATCH)
+CALLED = (POST, REVERSE, SPREAD, HOLD, CAPTURE, CAPTURE_ALL, VOID_ALL, VOID, EXPIRE, BATCH)
 WITHIN = (GIVING, CAPTURE_THESE)
 
 RIGHTS = f"""
@@ -133,9 +136,9 @@ class Migration(migrations.Migration):
             },
         ),
         append_only("payments_ledgerseal"),
-        sql_functions(SQL / "post_v2.sql", GIVING, POST, REVERSE),
+        sql_functions(SQL / "post_v1.sql", GIVING, POST, REVERSE),
         sql_functions(SQL / "spread_v1.sql", SPREAD),
-        sql_functions(SQL / "hold_v2.sql", HOLD, CAPTURE_THESE, CAPTURE, CAPTURE_ALL, VOID_ALL),
+        sql_functions(SQL / "hold_v1.sql", HOLD, CAPTURE_THESE, CAPTURE, CAPTURE_ALL, VOID_ALL),
         sql_functions(SQL / "post_batch_v1.sql", BATCH),
         migrations.RunSQL(
             [f"REVOKE ALL ON FUNCTION {each} FROM PUBLIC" for each in (*CALLED, *WITHIN)]

@@ -1,14 +1,8 @@
-"""The day on which a payment was counted, velocity that nobody else can raise, and default rules of
-risk, so that a city that was never seeded is not without."""
-
-from pathlib import Path
+"""The day on which a payment was counted, and default rules of risk, so that a city that was never
+seeded is not without."""
 
 from django.db import migrations, models
 
-from vpass.common.sql_files import sql_functions
-
-SQL = Path(__file__).resolve().parent.parent / "sql"
-FACTS = "payer_facts_v2(uuid, smallint, uuid, date, uuid, uuid, uuid)"
 
 # What a city has changed stays as it is.
 RULES = """
@@ -43,6 +37,5 @@ class Migration(migrations.Migration):
             name='counted_on',
             field=models.DateField(null=True),
         ),
-        sql_functions(SQL / "facts_v2.sql", FACTS),
         migrations.RunSQL(RULES, migrations.RunSQL.noop),
     ]

@@ -1,7 +1,9 @@
 -- What has to be known of a payer at the moment of paying, as JSON: the limits of the level reached,
 -- what of them is used today, the active rules of risk, the payer's other payments of the last hour
 -- and of the last day (of the last 500, at most), and of the last 20 payments those in a known
--- county and those in this organisation's. A function, so that a session plans it once.
+-- county and those in this organisation's. A payment that waits for the payer's word counts only when
+-- the payer has shown a code for it: others open as many as they like. A function, so that a session
+-- plans it once.
 CREATE FUNCTION payer_facts_v1(
     p_payer uuid, p_level smallint, p_organisation uuid,
     p_today date, p_hour uuid, p_day uuid, p_this uuid
@@ -28,7 +30,8 @@ BEGIN
             FROM (
                 SELECT o.id, o.amount_fen FROM payments_order o
                 WHERE o.payer_id = p_payer AND o.id >= p_day AND o.id IS DISTINCT FROM p_this
-                    AND o.state NOT IN ('failed', 'cancelled', 'expired')
+                    AND o.state NOT IN ('failed', 'cancelled', 'expired', 'reversed')
+                    AND (o.state <> 'confirming' OR o.way IN ('code', 'digits'))
                     AND EXISTS (SELECT FROM payments_riskrule WHERE is_active AND kind = ANY (
                         ARRAY['hour_count', 'hour_fen', 'day_count', 'day_fen']))
                 ORDER BY o.id DESC LIMIT 500

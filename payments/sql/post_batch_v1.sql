@@ -2,11 +2,11 @@
 --
 -- Transaction n (from 1) is p_kinds[n], p_callers[n] and so on; leg m belongs to transaction
 -- p_places[m]. Gives each transaction's id, and whether it is new: a known key with the same content
--- is a replay, as in post_v2. Floors are judged by what the whole batch does to an account.
+-- is a replay, as in post_v1. Floors are judged by what the whole batch does to an account.
 --
 -- Set-based: one INSERT for each table and one UPDATE of each balance row, however many transactions
 -- move it. Locks, always in this order: the window's lock (shared), the keys in their order, then
--- balance rows in the order of post_v2. Errors: as post_v2.
+-- balance rows in the order of post_v1. Errors: as post_v1.
 CREATE FUNCTION post_batch_v1(
     p_kinds text[], p_callers text[], p_keys text[], p_order_ids uuid[], p_event_ats timestamptz[],
     p_business_date date, p_at timestamptz,

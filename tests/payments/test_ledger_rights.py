@@ -69,17 +69,13 @@ FUNCTIONS = (
     "account_v1",
     "capture_all_v1",
     "capture_v1",
-    "capture_v2",
     "close_window_v1",
     "expire_holds_v1",
     "hold_v1",
-    "hold_v2",
     "open_window_v1",
     "post_batch_v1",
     "post_v1",
-    "post_v2",
     "reverse_v1",
-    "reverse_v2",
     "spread_account_v1",
     "void_all_v1",
     "void_v1",
@@ -206,7 +202,7 @@ def test_post_v2__malformed_arrays_past_the_python__refused(
 
     with pytest.raises(DatabaseError), connection.cursor() as cursor:
         cursor.execute(
-            "SELECT * FROM post_v2('x', 'x', 'x', NULL, NULL, %s, %s, %s,"
+            "SELECT * FROM post_v1('x', 'x', 'x', NULL, NULL, %s, %s, %s,"
             " %s::bigint[], %s::bigint[], %s::bigint[])",
             [TODAY, AT, AT, ids(debits), ids(credits), amounts],
         )

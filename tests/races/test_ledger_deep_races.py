@@ -237,9 +237,11 @@ def test_post__guard_off_gathers_without_locks__the_same_race_loses_money():
         twin("giving_shard_v1", unlocked) as copy,
         posting_through(("giving_shard_v1(", f"{copy}(")),
     ):
-        _, left, expected = take_and_give(payers=10, takers=25)
+        # One round may come out even, when nobody was paid within the widened gap.
+        losing = (take_and_give(payers=10, takers=25) for _ in range(10))
+        is_lost = any(left != expected for _, left, expected in losing)
 
-    assert left != expected, "without the locks money must be lost, or the race was none"
+    assert is_lost, "without the locks money must be lost, or the race was none"
 
 
 def post_while_spread(function: str = "spread_account_v1", *, times: int = 12) -> Counter[str]:

@@ -96,9 +96,9 @@ def twin(name: str, *changes: tuple[str, str]) -> Iterator[str]:
 
 @contextmanager
 def posting_through(*changes: tuple[str, str]) -> Iterator[None]:
-    """Makes ledger.post call a copy of post_v2 with some of its text changed."""
-    with twin("post_v2", *changes) as copy, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ledger, "_POST", ledger._POST.replace("post_v2", copy))
+    """Makes ledger.post call a copy of post_v1 with some of its text changed."""
+    with twin("post_v1", *changes) as copy, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ledger, "_POST", ledger._POST.replace("post_v1", copy))
         yield
 
 
@@ -236,7 +236,7 @@ def test_reverse__ten_threads_with_keys_of_their_own__reversed_once():
 
 
 def reverse_together(
-    paid: int, function: str = "reverse_v2", *, key: str | None = None
+    paid: int, function: str = "reverse_v1", *, key: str | None = None
 ) -> Counter[str]:
     call = ledger.call
 
@@ -246,7 +246,7 @@ def reverse_together(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            ledger, "call", lambda sql, values: call(sql.replace("reverse_v2", function), values)
+            ledger, "call", lambda sql, values: call(sql.replace("reverse_v1", function), values)
         )
         return all_outcomes(10, reverse)
 
@@ -282,7 +282,7 @@ def test_reverse__guard_off__the_same_race_reverses_twice():
     resident, merchant = funded(1_000), funded(5_000, kind="merchant")
     paid = post((resident, merchant, 300)).transaction_id
 
-    with twin("reverse_v2", ("v_order, p_reverses,", "v_order, NULL,")) as unguarded:
+    with twin("reverse_v1", ("v_order, p_reverses,", "v_order, NULL,")) as unguarded:
         seen = reverse_together(paid, unguarded)
 
     assert seen["new"] > 1
