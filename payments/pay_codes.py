@@ -59,7 +59,7 @@ WITH barred AS (
 SELECT (SELECT ends_at FROM barred), (SELECT count(*) FROM failed), d.resident_id, d.state,
     d.grade, d.bound_at,
     EXISTS (SELECT FROM identity_entitlement WHERE organisation_id = %(organisation)s
-        AND scene = %(scene)s AND purpose = %(purpose)s)
+        AND scene = %(scene)s AND purpose = %(purpose)s AND ended_at IS NULL)
 FROM (SELECT 1) one LEFT JOIN used ON true LEFT JOIN identity_device d ON d.id = used.device_id
 """
 

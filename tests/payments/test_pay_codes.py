@@ -159,6 +159,9 @@ def test_pay__merchant_without_the_right_or_payer_suspended__refused(
     Resident.objects.update(suspended_scenes=2)
     with pytest.raises(codes.PaySuspended):
         shop.pay(digits(payer, at=at), at=at)
+    Entitlement.objects.update(ended_at=at)
+    with pytest.raises(codes.NotEntitled):
+        shop.pay(digits(payer, at=at), at=at)
     Entitlement.objects.all().delete()
     with pytest.raises(codes.NotEntitled):
         shop.pay(digits(payer, at=at), at=at)
