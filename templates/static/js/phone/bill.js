@@ -18,6 +18,7 @@ export function makeBill({ session, dayOf, onOpened, onFollowed }) {
   const amount = find("#bill-amount");
   let bill = null;
   let isForeign = false;
+  let offered = null; // what the amount was filled in for; what was typed since stays
 
   const most = () => Math.min(bill.open_fen, MOST_FEN);
 
@@ -77,6 +78,13 @@ export function makeBill({ session, dayOf, onOpened, onFollowed }) {
     place.textContent = t("bills.receipt_code", { code });
   }
 
+  function offer() {
+    const payable = `${bill.id} ${most()}`;
+    if (offered === payable) return;
+    offered = payable;
+    amount.value = (most() / 100).toFixed(2);
+  }
+
   function draw() {
     if (!bill) return;
     find("#bill-title").textContent = bill.title;
@@ -89,7 +97,7 @@ export function makeBill({ session, dayOf, onOpened, onFollowed }) {
     find("#bill-facts").replaceChildren(...facts());
     find("#bill-heads").replaceChildren(...heads());
     find("#bill-form").hidden = bill.open_fen === 0;
-    amount.value = (most() / 100).toFixed(2);
+    offer();
     find("#bill-payments").replaceChildren(...bill.payments.map(payment));
     find("#bill-payments-title").hidden = bill.payments.length === 0;
     find("#bill-follow-card").hidden = !isForeign;
@@ -154,6 +162,7 @@ export function makeBill({ session, dayOf, onOpened, onFollowed }) {
     },
     async show(id) {
       find("#bill-status").textContent = "";
+      offered = null;
       if (bill?.id !== id) {
         bill = { id };
         isForeign = false;
