@@ -429,7 +429,10 @@ DAMAGE: list[tuple[str, str, str]] = [
     (
         "I10",
         "an acceptance without a code",
-        "DELETE FROM identity_redemption WHERE jti = (SELECT jti FROM identity_redemption LIMIT 1)",
+        # Of somebody of the load, who does nothing else with codes.
+        "DELETE FROM identity_redemption WHERE jti = (SELECT r.jti FROM identity_redemption r"
+        " JOIN identity_grant g ON g.handle = r.grant_id JOIN payments_order o"
+        " ON o.payer_id = g.resident_id AND o.way = 'code' ORDER BY o.created_at DESC LIMIT 1)",
     ),
     (
         "I10",
@@ -477,6 +480,7 @@ SEALED = """
 CREATE TEMP TABLE line AS SELECT l.* FROM identity_accessline l JOIN identity_accessseal s
     ON s.shard = get_byte(uuid_send(l.resident_id), 15) % 16
         AND l.id > s.after_id AND l.id < s.upto_id
+    WHERE NOT EXISTS (SELECT FROM identity_dispute d WHERE d.line_id = l.id)
     ORDER BY l.id LIMIT 1;
 CREATE TEMP TABLE seal AS SELECT s.* FROM identity_accessseal s, line l
     WHERE s.shard = get_byte(uuid_send(l.resident_id), 15) % 16 ORDER BY s.number DESC LIMIT 1;

@@ -4,7 +4,6 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -161,11 +160,8 @@ def told_by(day: Day) -> list[dict[str, Any]]:
         fen = payment_steps.WITHDRAWAL_FEN
         told.append({"work": "withdrawal", "key": money.withdrawal_id, "amount_fen": fen})
         told[-1]["id"] = money.withdrawal_id
-    ended_at = datetime.fromtimestamp(day.memory.bay_free_at, tz=UTC)
-    for moment in (day.parking.began_at, ended_at):
-        if moment is not None:
-            sensor = {"work": "push", "key": iot_steps.SENSOR, "device": iot_steps.SENSOR}
-            told.append({**sensor, "moment": moment.isoformat()})
+    sensor = {"work": "push", "key": iot_steps.SENSOR, "device": iot_steps.SENSOR}
+    told += [{**sensor, "moment": moment.isoformat()} for moment in day.parking.reported]
     return told
 
 

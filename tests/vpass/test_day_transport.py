@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from vpass.common import signing
+from vpass.common import clock, signing
 from vpass.day import transport
+from vpass.day.outside import Outside
 from vpass.day.payment_actors import Till
 from vpass.day.transport import HttpTransport, NoAnswer, Patience, Reply
 
@@ -78,19 +79,30 @@ def test_ask__no_patience__the_first_answer_counts():
         Patience().ask(asking(NoAnswer("", was_sent=False))[1], is_repeatable=True)
 
 
+def whole_request(link: socket.socket) -> bytes:
+    raw = b""
+    while b"\r\n\r\n" not in raw:
+        raw += link.recv(65536)
+    length = int(header_lines(raw).get("content-length", 0))
+    while len(raw.partition(b"\r\n\r\n")[2]) < length:
+        raw += link.recv(65536)
+    return raw
+
+
 @contextmanager
-def deaf_server() -> Iterator[tuple[str, list[bytes]]]:
-    """A server that hangs up on the first request, and answers the second."""
+def server_saying(*answers: bytes | None) -> Iterator[tuple[str, list[bytes]]]:
+    """A server that answers each request with the next of these bodies; hangs up at None."""
     heard: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
-            for number in range(2):
+            for body in answers:
                 link, _ = server.accept()
                 with link:
-                    heard.append(link.recv(65536))
-                    if number:
-                        link.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+                    heard.append(whole_request(link))
+                    if body is not None:
+                        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n"
+                        link.sendall(head.encode() + body)
 
         thread = threading.Thread(target=serve)
         thread.start()
@@ -99,7 +111,7 @@ def deaf_server() -> Iterator[tuple[str, list[bytes]]]:
 
 
 def test_till__hung_up_on__signed_anew_under_the_same_key():
-    with deaf_server() as (url, heard):
+    with server_saying(None, b"{}") as (url, heard):
         till = Till(
             HttpTransport(url, public_url=url, patience=Patience(10.0)), signing.generate_p256()
         )
@@ -109,6 +121,21 @@ def test_till__hung_up_on__signed_anew_under_the_same_key():
     first, second = [header_lines(each) for each in heard]
     assert first["idempotency-key"] == second["idempotency-key"] == "the-same-key"
     assert first["signature-input"] != second["signature-input"]
+
+
+@pytest.mark.parametrize("away", [b'{"pushes":[{"status":0}]}', b'{"pushes":[{"status":503}]}'])
+def test_outside__what_the_platform_pushed_was_not_answered__has_it_pushed_again(away: bytes):
+    stored = b'{"pushes":[{"status":200}]}'
+    with server_saying(away, away, stored) as (url, heard):
+        outside = Outside(url, patience=Patience(10.0))
+        pushes = outside.report("bay", {"occupied": 1}, event_time=clock.now())
+
+    assert pushes == [{"status": 200}]
+    assert len({each.partition(b"\r\n\r\n")[2] for each in heard}) == 1  # the same word
+
+    with server_saying(away) as (url, _), pytest.raises(NoAnswer) as lost:
+        Outside(url).report("bay", {"occupied": 1}, event_time=clock.now())
+    assert lost.value.was_sent
 
 
 def header_lines(raw: bytes) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Those whose things speak for themselves: a driver whose car stands in a bay with a sensor."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from vpass.day.actors import Phone, new_key
@@ -37,6 +37,7 @@ class Parking:
 
     driver: Driver
     began_at: datetime | None = None
+    reported: list[datetime] = field(default_factory=list)  # of what; acknowledged
     stay_id: str = ""
     fee_fen: int = 0
     balance_fen: int = 0  # before the fee

@@ -52,8 +52,9 @@ def leave(day: Day) -> str:
     began_at = present(parking.began_at)
     ended_at = max(clock.now().replace(microsecond=0) - LEFT_AGO, began_at + timedelta(seconds=1))
     day.memory.note_bay_free(ended_at)
+    between = (began_at + (ended_at - began_at) / 2).replace(microsecond=0)
     _report(day, {"occupied": 0, "battery": 87}, event_time=ended_at, copies=2)
-    _report(day, {"occupied": 1, "battery": 88}, event_time=began_at + (ended_at - began_at) / 2)
+    _report(day, {"occupied": 1, "battery": 88}, event_time=between)
     stay = eventually(
         day,
         "the stay is paid",
@@ -85,6 +86,7 @@ def read_statement(day: Day) -> str:
 def _report(day: Day, data: dict[str, Any], *, event_time: datetime, copies: int = 1) -> None:
     pushes = day.outside.report(SENSOR, data, event_time=event_time, copies=copies)
     same("answers to the pushes", [each["status"] for each in pushes], [200] * copies)
+    day.parking.reported.append(event_time)
 
 
 def _items(reply: Any) -> list[dict[str, Any]]:

@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+import requests
+
 from vpass.common import signing
 from vpass.day.actors import Phone, new_key
 from vpass.day.outside import Outside
-from vpass.day.transport import Reply, Transport
+from vpass.day.transport import NoAnswer, Reply, Transport
 
 
 @dataclass
@@ -28,6 +30,8 @@ class SiteBrowser:
     def open_login(self) -> Reply:
         """Asks the site to log in, follows it to V Pass, and has a login opened there."""
         visited = self._visit("login")
+        if visited.status_code != 302:
+            raise NoAnswer(f"the site says {visited.json()}", was_sent=True)
         query = urlsplit(visited.headers["Location"]).query
         return self._vpass("POST", "/oidc/logins", {"request": query})
 
@@ -50,7 +54,7 @@ class SiteBrowser:
         """Has the site ask V Pass anew."""
         return self._visit("refresh").json()
 
-    def _visit(self, page: str) -> Any:
+    def _visit(self, page: str) -> requests.Response:
         answer = self.outside.visit(f"/sites/{self.site}/{page}", cookies=self._cookies)
         self._cookies |= answer.cookies.get_dict()
         return answer

@@ -1,6 +1,6 @@
 """The day goes on: the resident logs in at web sites with V Pass, and ends it from the phone."""
 
-from vpass.day.checks import present, same
+from vpass.day.checks import eventually, present, same
 from vpass.day.login_actors import Approver, SiteBrowser
 from vpass.day.play import Day, Step, adding_to
 from vpass.day.steps import fetch_grant
@@ -46,9 +46,9 @@ def end_login(day: Day) -> str:
     )
     same("state", own["state"], "signed_in")
     approver.end(own["id"]).expect(200)
-    for _ in range(TRIES):
-        if (afterwards := browser.refresh()) != NO_ANSWER:
-            break
+    afterwards = eventually(
+        day, "the site is answered", browser.refresh, until=lambda told: told != NO_ANSWER
+    )
     same("afterwards", afterwards, {"error": "invalid_grant"})
     return str(afterwards["error"])
 

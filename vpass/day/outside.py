@@ -2,6 +2,7 @@
 
 import re
 import time
+import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,10 +11,12 @@ from typing import Any
 
 import requests
 
+from vpass.common import clock
 from vpass.day.transport import NoAnswer, Patience, Reply, Unexpected, read_json, was_sent
 
 TIMEOUT_S = 5.0
 MESSAGE_WITHIN_S = 20.0
+NOT_ANSWERED = frozenset({0, 503})  # nothing came, or "later"
 
 _ONE_TIME_CODE = re.compile(r"\b[0-9]{6}\b", re.ASCII)
 
@@ -163,20 +166,20 @@ class Outside:
     ) -> list[dict[str, Any]]:
         """Has the register enter a new name and tell it, so often; how it was answered."""
         order = {
+            "event_id": str(uuid.uuid4()),
+            "sequence": int(clock.now().timestamp()),
             "id_number": id_number,
             "kind": "name_changed",
             "new_name": new_name,
             "copies": copies,
         }
-        found = self._ask("POST", "/register/control/changes", json=order)
-        answers: list[dict[str, Any]] = found["answers"]
-        return answers
+        return self._have_sent("/register/control/changes", order, answers="answers")
 
     # The IoT platform
 
     def report(
         self, device_id: str, data: dict[str, Any], *, event_time: datetime, copies: int = 1
-    ) -> list[dict[str, int]]:
+    ) -> list[dict[str, Any]]:
         """Has a parking sensor report, so often; how each push was answered."""
         order = {
             "device_id": device_id,
@@ -185,10 +188,7 @@ class Outside:
             "event_time": event_time.strftime("%Y%m%dT%H%M%SZ"),
             "copies": copies,
         }
-        pushes: list[dict[str, int]] = self._ask("POST", "/iot/control/readings", json=order)[
-            "pushes"
-        ]
-        return pushes
+        return self._have_sent("/iot/control/readings", order, answers="pushes")
 
     # A biller's server
 
@@ -197,8 +197,29 @@ class Outside:
     ) -> dict[str, Any]:
         """Has a biller's server send a batch, signed with its key: `status` and `answer`."""
         order = {**login, "idempotency_key": key, "bills": bills}
-        found: dict[str, Any] = self._ask("POST", "/biller/control/uploads", json=order)
-        return found
+        return self._have_sent("/biller/control/uploads", order)[0]
+
+    def _have_sent(
+        self, path: str, order: dict[str, Any], *, answers: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Has one of the outside send the program something; how each copy was answered.
+
+        What was not answered is sent again: the `order` names it, so that it is the same thing.
+        """
+
+        def send() -> Reply:
+            reply = self._send("POST", path, json=order)
+            if any(each["status"] in NOT_ANSWERED for each in told(reply)):
+                raise NoAnswer(f"the program did not answer what {path} sent", was_sent=True)
+            return reply
+
+        def told(reply: Reply) -> list[dict[str, Any]]:
+            if reply.status != 200:
+                raise Unexpected(f"the sandbox answered {reply.status} to {path}")
+            found: list[dict[str, Any]] = reply.body[answers] if answers else [reply.body]
+            return found
+
+        return told(self._patience.ask(send, is_repeatable=True))
 
     def _control(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         found: dict[str, Any] = self._ask(method, f"/bank/control/{path}", json=body)

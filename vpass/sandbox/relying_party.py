@@ -206,6 +206,8 @@ class RelyingSites:
                 body: dict[str, Any] = json.loads(await answer.read())
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise LoginFailed("no_answer") from error
+        if answer.status == 503:
+            raise LoginFailed("no_answer")
         if answer.status != 200:
             raise LoginFailed(str(body.get("error", answer.status)))
         return body
