@@ -1,17 +1,20 @@
 """The checklist's lines on tokens, codes, identity and log-in, and the tests that show each.
 
 A line here names what must hold, with the rulings of the design where they differ from the list;
-the tests named must be there and must not be skipped. Likewise the product's identity lines have
-their journeys.
+the tests named must be there and must not be skipped. Likewise the product's lines have their
+journeys, and operations their examples.
 """
 
 import ast
+import json
+import re
 from functools import cache
 from pathlib import Path
 
 import pytest
 
 TESTS = Path(__file__).resolve().parents[1]
+LINE = re.compile(r"(?<=_)([ip][0-9]+)")
 
 CHECKLIST: dict[int, tuple[str, tuple[str, ...]]] = {
     20: (
@@ -217,14 +220,29 @@ def named_in(path: Path) -> frozenset[str]:
     )
 
 
-def test_product__each_identity_line__has_its_journey():
+def test_product__each_line_of_identity_and_cloud_pay__has_its_journey():
     walked = {
-        name.partition("__")[0].removeprefix("test_i")
+        line
         for path in (TESTS / "journeys").glob("test_*.py")
         for name in named_in(path)
+        for line in LINE.findall(name.partition("__")[0])
     }
 
-    assert {str(line) for line in range(1, 17)} <= walked
+    assert walked >= {f"i{line}" for line in range(1, 17)}
+    assert walked >= {f"p{line}" for line in (1, 2, 4, 5, 6, 7, 8, 14, 15)}
+
+
+def test_documents__each_operation_that_tells_or_takes_something__has_an_example():
+    document = json.loads((TESTS.parent / "docs" / "openapi.json").read_text("utf-8"))
+
+    bare = [
+        f"{method} {path}"
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+        if method in ("get", "post", "put", "patch") and '"example' not in json.dumps(operation)
+    ]
+
+    assert bare == ["get /.well-known/vpass-status/{number}"]  # bytes
 
 
 def test_checklist__every_line_from_20_to_38():
