@@ -17,7 +17,7 @@ from tests.together import together
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ROUNDS = int(os.environ.get("VPASS_ROUNDS", "0"))
-HANDS = 20
+PAYERS, GUESSERS = 10, 20
 PRICE_FEN = 20_000  # five of them are a day's limit of grade C
 LIMIT_FEN = 100_000
 CHANCES = 10  # of a race with its guard off
@@ -46,12 +46,12 @@ def used() -> int:
 
 
 def spend_at_once(shop: Shop, phone: city.Phone, at: datetime) -> Counter[str]:
-    codes = [digits(phone, at=at) for _ in range(HANDS)]
-    found = together(HANDS, lambda n: shop.pay(codes[n], at=at, amount_fen=PRICE_FEN))
+    codes = [digits(phone, at=at) for _ in range(PAYERS)]
+    found = together(PAYERS, lambda n: shop.pay(codes[n], at=at, amount_fen=PRICE_FEN))
     return Counter(getattr(each, "state", repr(each)) for each in found)
 
 
-def test_limit__twenty_payments_and_room_for_five__five_captured(
+def test_limit__ten_payments_and_room_for_five__five_captured(
     shop: Shop, phone: city.Phone, at: datetime
 ):
     tried, broken = rounds(short=2), 0
@@ -59,7 +59,7 @@ def test_limit__twenty_payments_and_room_for_five__five_captured(
 
     for _ in range(tried):
         seen = spend_at_once(shop, phone, at)
-        broken += seen != {"captured": 5, "confirming": HANDS - 5}
+        broken += seen != {"captured": 5, "confirming": PAYERS - 5}
         broken += used() != LIMIT_FEN
         Spending.objects.all().delete()  # a new day
 
@@ -72,7 +72,7 @@ def test_limit__twenty_payments_and_room_for_five__five_captured(
 def test_limit__guard_off__the_same_race_goes_over_it(
     shop: Shop, phone: city.Phone, at: datetime, monkeypatch: pytest.MonkeyPatch
 ):
-    fill(shop, phone, HANDS * PRICE_FEN * CHANCES, at=at)
+    fill(shop, phone, PAYERS * PRICE_FEN * CHANCES, at=at)
     bound = "WHERE %(daily_fen)s::bigint IS NULL OR s.used_fen + EXCLUDED.used_fen <= %(daily_fen)s"
     unbound = history._WRITE.replace(bound, "")
     assert unbound != history._WRITE
@@ -93,9 +93,9 @@ def test_limit__one_reference_at_once__counted_once(shop: Shop, phone: city.Phon
     fill(shop, phone, LIMIT_FEN * tried, at=at)
 
     for number in range(tried):
-        codes = [digits(phone, at=at) for _ in range(10)]
+        codes = [digits(phone, at=at) for _ in range(PAYERS)]
         together(
-            10,
+            PAYERS,
             lambda n, codes=codes, number=number: shop.pay(
                 codes[n], at=at, amount_fen=700, merchant_reference=f"A-{number}"
             ),
@@ -112,7 +112,7 @@ def test_limit__one_reference_at_once__counted_once(shop: Shop, phone: city.Phon
 
 def guess_together(phone: city.Phone) -> int:
     """How many of twenty wrong guesses at once were judged at all."""
-    seen = together(HANDS, lambda n: pins.prove(resident_id=resident_of(phone), pin=f"{n:06d}"))
+    seen = together(GUESSERS, lambda n: pins.prove(resident_id=resident_of(phone), pin=f"{n:06d}"))
     return sum(isinstance(each, pins.PinWrong | datetime) for each in seen)
 
 
