@@ -67,7 +67,7 @@ NOTICES: Mapping[str, Sequence[Way]] = {
     "lost": [("lost_reply", {})],
 }
 WEIGHTS = {"withdraw": 30, "top_up": 18, "pay": 18, "credit": 26, "ask": 6, "refund": 4}
-SETTLE_EVERY = 40  # of the first client's operations
+SETTLE_EVERY = 12  # of the first client's operations
 
 
 @dataclass
@@ -222,7 +222,7 @@ class Run:
                     return
                 while outbox.backlog(at=clock.now()).pending > MOST_WAITING:
                     time.sleep(0.05)
-                if number == 0 and count % SETTLE_EVERY == 0:
+                if number == 0 and count % SETTLE_EVERY == SETTLE_EVERY // 2:
                     self.town.settle()
                 operation = getattr(self, f"_{chance.choices(names, weights)[0]}")
                 try:

@@ -15,7 +15,7 @@ from django.db import connection
 
 from payments import debits
 from payments.banks import BankStanding, DebitOrder, PartnerBank
-from payments.models import Debit
+from payments.models import Debit, Payout
 from tests.faults import invariants
 from tests.faults.bank_calls import ANSWERS, EVERY, NOTICES, Faults, Line, Run
 from tests.faults.bank_town import BankTown, open_town, read_bank, read_ours
@@ -78,9 +78,13 @@ def judge(run: Run, *, since: datetime) -> list[str]:
 
 def show(faults: Faults, *, took_s: float) -> None:
     """What was said and how it went wrong, beneath the line that says how it came out."""
+    ended: Counter[str] = Counter()
+    for rows in (Payout, Debit):
+        ended.update(f"{each.purpose} {each.state}" for each in rows.objects.all())
     print(
-        f"  {dict(faults.tried)}; faults {dict(sorted(faults.met.items()))};"
-        f" oldest unknown {longest_unknown_s():.0f} s; {took_s:.0f} s"
+        f"  calls {dict(faults.tried)}; faults {dict(sorted(faults.met.items()))};\n"
+        f"  {dict(sorted(ended.items()))};\n"
+        f"  oldest unknown {longest_unknown_s():.0f} s; {took_s:.0f} s"
     )
 
 
