@@ -33,6 +33,7 @@ class Crew:
     """Threads that stay from round to round: a round costs no new threads and no log-ins."""
 
     def __init__(self) -> None:
+        self.busy = threading.Lock()
         self._hands: list[_Hand] = []
 
     def run(self, count: int, work: Callable[[int], Any]) -> list[Any]:
@@ -86,8 +87,12 @@ def standing_crew() -> Iterator[None]:
 
 def together(count: int, work: Callable[[int], Any]) -> list[Any]:
     """What `work(0)` … `work(count - 1)` returned, or the exception each raised, in that order."""
-    if _standing:
-        return _standing[-1].run(count, work)
+    # A race within a race has a crew of its own: the hands of the other are at work.
+    if _standing and _standing[-1].busy.acquire(blocking=False):
+        try:
+            return _standing[-1].run(count, work)
+        finally:
+            _standing[-1].busy.release()
     crew = Crew()
     try:
         return crew.run(count, work)
