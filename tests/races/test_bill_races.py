@@ -75,7 +75,7 @@ def lingering(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def read_then_linger(bill: Bill, *, at: datetime) -> Any:
         lines = bring_up_to_date(bill, at=at)
-        time.sleep(0.02)
+        time.sleep(0.01)
         return lines
 
     monkeypatch.setattr(bills, "bring_up_to_date", read_then_linger)
