@@ -77,6 +77,7 @@ def _remind(bills: QuerySet[Bill], kind: str, *, at: datetime, limit: int) -> in
             .filter(~Exists(told), state__in=OWED)
             .order_by("due_date", "id")[:limit]
         )
+        waiting = _without_told_meanwhile(waiting, kind)
         for bill in waiting:
             event = {
                 "bill": bill.id,
@@ -89,3 +90,10 @@ def _remind(bills: QuerySet[Bill], kind: str, *, at: datetime, limit: int) -> in
             BillReminder(bill=bill, kind=kind, due_date=bill.due_date, at=at) for bill in waiting
         )
     return len(waiting)
+
+
+def _without_told_meanwhile(locked: list[Bill], kind: str) -> list[Bill]:
+    """Without those that another run has reminded of between our look and our lock."""
+    told = BillReminder.objects.filter(bill__in=[bill.id for bill in locked], kind=kind)
+    known = set(told.values_list("bill_id", "due_date"))
+    return [bill for bill in locked if (bill.id, bill.due_date) not in known]

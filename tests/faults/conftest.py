@@ -15,9 +15,12 @@ from tests.engines import remove_state, site_free_environment
 from tests.faults.clients import meet
 from tests.faults.log_keeper import keep_log
 from tests.faults.stage import Stage
+from tests.people import known_keys
 from vpass import supervisor
 from vpass.programs import ROOT
 from vpass.secrets import iot_source_of_sandbox, make_private_folder
+
+__all__ = ["known_keys"]
 
 
 @pytest.fixture(scope="session")

@@ -6,14 +6,13 @@ from datetime import datetime, timedelta
 import pytest
 
 from identity.models import Device, Resident
-from payments import history, pins
+from payments import pins
 from payments.grades import LimitExceeded, PinNeeded
 from payments.ledger import InsufficientFunds
-from payments.models import Order, PaymentLimit, PaymentPin, Posting, Spending
+from payments.models import Order, PaymentLimit, PaymentPin, Spending
 from tests import city
 from tests.paying import PIN, confirm_with, digits, set_pin
-from tests.shop import Shop, balance_fen, fill, open_shop
-from tests.together import together
+from tests.shop import Shop, balance_fen, fill
 from vpass.common.clock import city_date
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -108,52 +107,3 @@ def test_confirm__hardware_key__the_pin_opens_grade_a(
         confirm_with(phone, larger, PIN, at=at)
     Resident.objects.update(level=3)
     assert confirm_with(phone, larger, PIN, at=at).state == "captured"
-
-
-# One limit, many payments at once
-
-
-def spend_at_once(shop: Shop, phone: city.Phone, at: datetime) -> Counter[str]:
-    codes = [digits(phone, at=at) for _ in range(20)]
-    found = together(20, lambda number: shop.pay(codes[number], at=at, amount_fen=20_000))
-    return Counter(getattr(each, "state", repr(each)) for each in found)
-
-
-def test_race__twenty_payments_and_a_limit_for_five__five_captured(
-    shop: Shop, payer: city.Phone, at: datetime
-):
-    seen = spend_at_once(shop, payer, at)
-
-    assert seen == {"captured": 5, "confirming": 15}
-    assert used("C") == 100_000
-    assert balance_fen(payer) == 900_000
-
-
-def test_race__guard_off__the_same_race_goes_over_the_limit(
-    shop: Shop, payer: city.Phone, at: datetime, monkeypatch: pytest.MonkeyPatch
-):
-    bound = "WHERE %(daily_fen)s::bigint IS NULL OR s.used_fen + EXCLUDED.used_fen <= %(daily_fen)s"
-    unbound = history._WRITE.replace(bound, "")
-    assert unbound != history._WRITE
-    monkeypatch.setattr(history, "_WRITE", unbound)
-
-    worst = 0
-    for number in range(5):
-        other = open_shop(name=f"店{number}", key_id=f"till-{number + 2}", system=shop.system)
-        seen = spend_at_once(other, payer, at)
-        worst = max(worst, seen["captured"])
-        Spending.objects.all().delete()
-        if worst > 5:
-            break
-
-    assert worst > 5, "without the guard more is paid than the limit allows"
-    assert Posting.objects.filter(transaction__kind="payment").count() > 5
-
-
-def test_race__one_reference_at_once__counted_once(shop: Shop, payer: city.Phone, at: datetime):
-    codes = [digits(payer, at=at) for _ in range(10)]
-
-    together(10, lambda n: shop.pay(codes[n], at=at, amount_fen=700, merchant_reference="A-1"))
-
-    assert Order.objects.count() == 1
-    assert used("C") == 700

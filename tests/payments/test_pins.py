@@ -188,33 +188,3 @@ def test_set__two_first_ones_at_once__one_stands(phone: city.Phone, at: datetime
 
     assert seen.count(None) == 1, seen
     prove(phone, f"48291{seen.index(None)}")
-
-
-def guess_together(phone: city.Phone) -> int:
-    """How many of twenty wrong guesses at once were judged at all."""
-    seen = together(20, lambda number: prove(phone, f"{number:06d}"))
-    return sum(isinstance(each, pins.PinWrong) or each is None for each in seen)
-
-
-def test_prove__twenty_guesses_at_once__nine_judged_and_the_tenth_locks(
-    phone: city.Phone, at: datetime
-):
-    set_pin(phone, at=at)
-
-    assert guess_together(phone) == 9
-    assert tries() == 10
-
-
-def test_prove__guard_off__the_same_race_judges_more(
-    phone: city.Phone, at: datetime, monkeypatch: pytest.MonkeyPatch
-):
-    set_pin(phone, at=at)
-    PaymentPin.objects.update(tries=9)
-    # Looked at first, and counted as it was seen.
-    unsafe = (
-        "SELECT pin_hash, tries, set_at, pg_sleep(0.1) FROM payments_paymentpin"
-        " WHERE resident_id = %(resident)s AND tries < %(most)s"
-    )
-    monkeypatch.setattr(pins, "_TAKE_TRY", f"SELECT pin_hash, tries, set_at FROM ({unsafe}) seen")
-
-    assert guess_together(phone) > 1, "without the guard more is judged than is left"

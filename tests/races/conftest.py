@@ -7,8 +7,16 @@ import pytest
 from django.db.backends.signals import connection_created
 
 from tests.people import at, counter, grant, hall, kiosk, known_keys, phone
+from tests.together import standing_crew
 
 __all__ = ["at", "counter", "grant", "hall", "kiosk", "known_keys", "phone"]
+
+
+@pytest.fixture(autouse=True)
+def crew() -> Iterator[None]:
+    """The threads of a race and their connections stay until its last round."""
+    with standing_crew():
+        yield
 
 
 @pytest.fixture

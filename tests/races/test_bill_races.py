@@ -4,6 +4,7 @@ import os
 import time
 import uuid
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from django.db.models import QuerySet
 
 from payments import bill_payments, bill_reminders, billers, bills
 from payments.bill_payments import BillTooMuch
-from payments.models import Bill, BillPayment, BillShare, Order
+from payments.models import Bill, BillPayment, BillShare, Order, PaymentLimit
 from payments.settlement import windows
 from tests import city
 from tests.billing import (
@@ -36,6 +37,7 @@ from vpass.common.errors import DomainError
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ROUNDS = int(os.environ.get("VPASS_ROUNDS", "0"))
+CHANCES = 5  # of a race with its guard off
 PHONES, PART_FEN = 8, 2_500  # three parts of ¥85.00, and ¥10.00 left
 
 
@@ -49,8 +51,11 @@ def tell(name: str, *, tried: int, broken: int) -> None:
 
 
 @pytest.fixture
-def waterworks(transactional_db: None, at: datetime) -> Waterworks:
+def waterworks(transactional_db: None, at: datetime, monkeypatch: pytest.MonkeyPatch) -> Waterworks:
     windows.ensure_open(at=at)
+    # A thousand rounds are more than a day's, and two payers stand for many.
+    PaymentLimit.objects.update(daily_fen=None)
+    monkeypatch.setattr(bill_payments, "OPENS", replace(bill_payments.OPENS, maximum=10**6))
     return open_waterworks()
 
 
@@ -70,7 +75,7 @@ def lingering(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def read_then_linger(bill: Bill, *, at: datetime) -> Any:
         lines = bring_up_to_date(bill, at=at)
-        time.sleep(0.02)
+        time.sleep(0.01)
         return lines
 
     monkeypatch.setattr(bills, "bring_up_to_date", read_then_linger)
@@ -181,13 +186,18 @@ def test_take__guard_off__somebody_meets_what_is_there(
     monkeypatch: pytest.MonkeyPatch,
 ):
     """Without the bill's lock several read the payment as open; its shares still come once."""
-    bill = waterworks.issue()
+    bills_ = [waterworks.issue() for _ in range(CHANCES)]
     monkeypatch.setattr(QuerySet, "select_for_update", lambda rows, **_: rows)
 
-    found = take_by_four(phones, bill, at=at)
+    is_met = False
+    for bill in bills_:
+        found = take_by_four(phones, bill, at=at)
+        is_met = any(isinstance(each, IntegrityError) for each in found)
+        assert BillShare.objects.filter(line__bill=bill).count() == 2
+        if is_met:
+            break
 
-    assert any(isinstance(each, IntegrityError) for each in found)
-    assert BillShare.objects.count() == 2
+    assert is_met, "without the lock two must meet at the same bill, or the race was none"
 
 
 def test_cancel__against_a_payment_that_waits__cancelled_and_the_payment_called_off(
@@ -221,9 +231,14 @@ def test_cancel__against_a_payment_that_waits__cancelled_and_the_payment_called_
 
 
 def test_remind__four_at_once__each_bill_once(waterworks: Waterworks, at: datetime):
-    waterworks.upload(*(asked() for _ in range(20)))
     late = at + timedelta(days=(DUE - city_date(at)).days + 1)
+    tried, broken = rounds(short=1), 0
 
-    found = together(4, lambda _: bill_reminders.remind_due(at=late))
+    for _ in range(tried):
+        waterworks.upload(*(asked() for _ in range(20)))
+        found = together(4, lambda _: bill_reminders.remind_due(at=late))
+        made = [each for each in found if isinstance(each, int)]
+        broken += len(made) != 4 or sum(made) + bill_reminders.remind_due(at=late) != 20
 
-    assert sum(found) == 20 or sum(found) + bill_reminders.remind_due(at=late) == 20
+    tell("bill-reminders", tried=tried, broken=broken)
+    assert broken == 0

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 ROUNDS = int(os.environ.get("VPASS_ROUNDS", "0"))
 HANDS = 6
+CHANCES = 5  # of a race with its guard off
 
 
 def rounds(short: int) -> int:
@@ -118,17 +119,22 @@ def test_debit__guard_off__somebody_meets_what_another_has_done(
         version=0,
         at=at,
     )
-    debit_id = pay_by_card(shop, phone, grant, at)
+    debit_ids = [pay_by_card(shop, phone, grant, at) for _ in range(CHANCES)]
     monkeypatch.setattr(
         Pursuit,
         "_lock",
         lambda _, work_id, **__: Debit.objects.select_related("bank").get(id=work_id),
     )
 
-    found = settle_by_many(shop, debit_id, at)
+    tried = 0
+    for debit_id in debit_ids:
+        found, tried = settle_by_many(shop, debit_id, at), tried + 1
+        is_met = any(isinstance(each, Exception) for each in found)
+        assert shop.balance_fen == tried * 100
+        if is_met:
+            break
 
-    assert any(isinstance(each, Exception) for each in found)
-    assert shop.balance_fen == 100
+    assert is_met, "without the lock two must meet at the same debit, or the race was none"
 
 
 def test_refund__waits_for_the_first_capture__given_back(

@@ -29,6 +29,7 @@ from tests.ledger import (
     standing,
 )
 from tests.races.test_ledger_races import (
+    ROUNDS,
     WIDEN,
     all_outcomes,
     at_once,
@@ -189,8 +190,7 @@ def take_and_give(*, payers: int, takers: int) -> tuple[Counter[str], int, int]:
     each taker, all at once: what the takers met, what is left, and what should be."""
     resident, merchant, patron = funded(10_000), account("merchant"), funded(300)
     ledger.spread_account(merchant, shards=16)
-    for _ in range(30):
-        post((patron, merchant, 10))
+    post_batch([entry(patron, merchant, 10) for _ in range(30)], at=AT)
 
     def work(index: int) -> Posted:
         if index < payers:
@@ -272,7 +272,7 @@ def test_spread_account__while_threads_post__nobody_fails_and_no_fen_is_lost():
     tried, broken = rounds(short=3), 0
 
     for _ in range(tried):
-        broken += post_while_spread() != {"done": 7}
+        broken += post_while_spread(times=4 if ROUNDS else 12) != {"done": 7}
 
     tell("ledger-spread-switch", tried=tried, broken=broken)
     assert broken == 0
@@ -291,9 +291,9 @@ def test_spread_account__guard_off__payers_find_their_row_gone():
     )
 
     with twin("spread_account_v1", unlocked, slowly) as copy, posting_through(paused):
-        seen = post_while_spread(copy, times=4)
+        is_gone = any(post_while_spread(copy, times=4)["ledger.account_unknown"] for _ in range(5))
 
-    assert seen["ledger.account_unknown"] > 0
+    assert is_gone, "without the lock a payer must find its row gone, or the race was none"
 
 
 # An order's holds
@@ -353,10 +353,10 @@ def test_void_all__guard_off__the_same_race_frees_twice():
     slowly = ("UPDATE payments_hold h SET state", f"{WIDEN} UPDATE payments_hold h SET state")
 
     with twin("void_all_v1", unlocked, slowly) as copy:
-        ended, _, agrees = end_holds_together(copy)
+        found = (end_holds_together(copy) for _ in range(5))
+        is_freed_twice = any(ended > 1 and not agrees for ended, _, agrees in found)
 
-    assert ended > 1
-    assert not agrees
+    assert is_freed_twice
 
 
 # Seals

@@ -22,6 +22,7 @@ from tests import city
 from tests.ledger import owner
 from tests.shop import Shop, balance_fen, confirm, decline, fill, open_shop
 from tests.together import together
+from vpass.common import clock
 from vpass.common.idempotency import StillRunning
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -433,6 +434,39 @@ def test_pay__one_key_with_two_bodies__one_of_them_is_done(
 
     tell("pay-other-body", tried=tried, broken=broken)
     assert broken == 0
+    assert Transaction.objects.filter(kind="payment").count() == Order.objects.count() == tried
+
+
+def test_pay__over_http_one_key_with_two_bodies__one_payment_one_answer_and_no_error(
+    shop: Shop, phone: city.Phone, grant: city.HeldGrant, at: datetime
+):
+    tried, broken = rounds(short=2), 0
+    fill(shop, phone, 1_000 * tried, at=at)
+
+    def send(asked: dict[str, Any], key: str) -> Any:
+        for _ in range(300):
+            answer = shop.till.pay(key=key, **asked)
+            if answer.json().get("code") != "idempotency.running":
+                return answer
+            time.sleep(0.02)
+        raise AssertionError("never decided")
+
+    for _ in range(tried):
+        key, reference = city.new_key(), uuid.uuid4().hex
+        bodies = [
+            {"code": grant.code(clock.now()), "amount_fen": fen, "merchant_reference": reference}
+            for fen in (100, 101)
+        ]
+        found = together(10, lambda index, bodies=bodies, key=key: send(bodies[index % 2], key))
+        seen = Counter(
+            (each.status_code, each.json().get("code", "")) if hasattr(each, "json") else repr(each)
+            for each in found
+        )
+        answers = {each.content for each in found if getattr(each, "status_code", 0) == 201}
+        broken += seen != {(201, ""): 5, (422, "idempotency.key_reused"): 5} or len(answers) != 1
+
+    tell("pay-http", tried=tried, broken=broken)
+    assert broken == 0, seen
     assert Transaction.objects.filter(kind="payment").count() == Order.objects.count() == tried
 
 

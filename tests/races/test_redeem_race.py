@@ -22,6 +22,7 @@ from identity.models import (
 )
 from tests import city
 from tests.together import together
+from vpass.common import clock
 from vpass.common.idempotency import StillRunning
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -40,16 +41,22 @@ def tell(name: str, *, tried: int, broken: int) -> None:
 
 
 @pytest.fixture
-def scanners(hall: Organisation, at: datetime) -> list[Any]:
-    """Fifty callers: clerks at desks and kiosks, at two organisations."""
+def places(hall: Organisation, at: datetime) -> list[city.DeskBrowser | city.Machine]:
+    """Fifty places to scan at: desks with clerks and kiosks, at two organisations."""
     other = city.make_organisation("潍坊市人民医院")
-    callers: list[Any] = []
+    found: list[city.DeskBrowser | city.Machine] = []
     for number in range(SCANNERS // 2):
         organisation = hall if number % 2 else other
         browser = city.make_desk(organisation, name=f"{number}号窗口")
-        callers.append(city.sign_in_clerk(browser, username=f"clerk-{number}", at=at).caller)
-        callers.append(city.make_terminal(organisation, key_id=f"kiosk-{number}").caller)
-    return callers
+        found.append(city.sign_in_clerk(browser, username=f"clerk-{number}", at=at))
+        found.append(city.make_terminal(organisation, key_id=f"kiosk-{number}"))
+    return found
+
+
+@pytest.fixture
+def scanners(places: list[city.DeskBrowser | city.Machine]) -> list[Any]:
+    """Their callers."""
+    return [each.caller for each in places]
 
 
 def redeem(caller: Any, code: str, *, at: datetime, key: str | None = None) -> codes.Scan:
@@ -92,6 +99,25 @@ def test_redeem__fifty_scanners_with_one_code__one_wins(
     assert Redemption.objects.count() == tried
     assert AccessLine.objects.filter(outcome="accepted").count() == tried
     assert AccessLine.objects.filter(reason="code.already_used").count() == tried * (SCANNERS - 1)
+
+
+def test_redeem__over_http__one_wins_and_every_other_is_told_why(
+    places: list[city.DeskBrowser | city.Machine], grant: city.HeldGrant, at: datetime
+):
+    tried, broken = min(rounds(short=2), 100), 0
+
+    for _ in range(tried):
+        code = grant.code(clock.now())
+        found = together(SCANNERS, lambda index, code=code: places[index].scan(code))
+        seen = Counter(
+            (each.status_code, each.json().get("code", "")) if hasattr(each, "json") else repr(each)
+            for each in found
+        )
+        broken += seen != {(200, ""): 1, (409, "code.already_used"): SCANNERS - 1}
+
+    tell("redeem-http", tried=tried, broken=broken)
+    assert broken == 0, seen
+    assert Redemption.objects.count() == tried
 
 
 @pytest.fixture
