@@ -33,6 +33,7 @@ PLAIN: dict[str, tuple[Any, int]] = {
     "phone/": (pages.PhonePage, 200),
     "phone/manifest.webmanifest": (pages.PhoneManifest, 200),
     "phone/service-worker.js": (pages.PhoneServiceWorker, 200),
+    "pay/<slug:reference>.<slug:tag>": (pages.PayLink, 302),
     "counter/": (pages.CounterPage, 200),
     "till/": (pages.TillPage, 200),
     "operations/": (pages.OperationsPage, 200),

@@ -5,6 +5,7 @@ import { moment, onLanguage, t } from "../common/language.js";
 import { yuan } from "../common/money.js";
 import { makeBankCards } from "./bank_cards.js";
 import { makeOwed } from "./owed.js";
+import { makeShops } from "./shops.js";
 
 const DECIDED = {
   captured: "accepted",
@@ -41,6 +42,7 @@ function entry(payment) {
 /** Sets the view up; gives {show}. */
 export function makeMoney({ session }) {
   const owed = makeOwed({ session });
+  const shops = makeShops({ session });
   const bankCards = makeBankCards({ session, onCredited: () => load(null) });
   let wallet = null;
   let payments = [];
@@ -61,7 +63,10 @@ export function makeMoney({ session }) {
   }
 
   async function load(cursor) {
-    if (!cursor) owed.show();
+    if (!cursor) {
+      owed.show();
+      shops.show();
+    }
     const problem = find("#money-problem");
     showProblem(problem, null);
     try {
