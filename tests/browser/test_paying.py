@@ -32,17 +32,15 @@ async ([method, path, body]) => {
   return till.call(method, path, others);
 }
 """
-# What the resident's app asks when a merchant's app asks for leave.
-GIVE_LEAVE = """
+# Whom the newest payment was for.
+PAYEE = """
 async () => {
   const { openStore } = await import("/static/js/common/store.js");
   const { openSession } = await import("/static/js/phone/session.js");
   const store = await openStore("vpass-phone");
   const publicUrl = document.querySelector('meta[name="vpass-public-url"]').content;
   const session = await openSession({ store, publicUrl, onLost() {} });
-  const { items } = await session.call("GET", "/payments?limit=1");
-  const options = { body: { merchant_id: items[0].payee.id }, idempotencyKey: crypto.randomUUID() };
-  return (await session.call("POST", "/payer-handles", options)).handle;
+  return (await session.call("GET", "/payments?limit=1")).items[0].payee.id;
 }
 """
 
@@ -195,13 +193,19 @@ def test_scan__printed_and_for_an_amount_and_a_link__payee_and_amount_then_paid(
 
 
 def test_pin__due_for_a_large_order_of_an_app__set_then_wrong_then_paid(
-    phone: Page, shop: Page
+    phone: Page, shop: Page, stack: Run
 ) -> None:
     said: list[str] = []
     phone.on("console", lambda message: said.append(message.text))
     order = {"amount_fen": 2_500_000, "title": "电视机", "merchant_reference": "A-1"}
-    ask(shop, "POST", "/app-orders", order | {"payer": phone.evaluate(GIVE_LEAVE)})
-    go(phone, "money")
+    phone.goto(f"{stack.web_url}/phone/#leave={phone.evaluate(PAYEE)}")
+    expect(phone.locator("#leave-who")).to_have_text("鸢都无人店")
+    phone.click("#leave-yes")
+    expect(phone.locator("#leave-handle")).not_to_be_empty()
+    shot(phone, "leave")
+    asked = ask(shop, "POST", "/app-orders", order | {"payer": phone.inner_text("#leave-handle")})
+    phone.click("#leave-no")
+    phone.goto(f"{stack.web_url}/phone/#order={asked['id']}")
     expect(phone.locator("#confirm-sum")).to_have_text("¥25,000.00")
     phone.click("#confirm-yes")
     press(phone, "#confirm-pad", PIN[:4])
@@ -247,9 +251,27 @@ def test_pin__due_for_a_large_order_of_an_app__set_then_wrong_then_paid(
         ask(shop, "POST", "/visits", {"code": fresh_code(phone), "merchant_reference": "V-2"})
     assert PIN not in phone.content() + "".join(said)
     go(phone, "money")
-    shot(phone, "money")
     phone.click("#leaves-lines button")
     expect(phone.locator("#leaves")).to_be_hidden()
+
+
+def test_money__where_it_is_and_back_to_the_bank__told_to_the_banks_word(phone: Page) -> None:
+    go(phone, "money")
+    phone.click("#paid li >> nth=0 >> summary")
+    expect(phone.locator('#paid .way [data-state="done"]')).to_have_count(2)
+    phone.locator("#paid .way").first.scroll_into_view_if_needed()
+    shot(phone, "way")
+
+    go(phone, "withdraw")
+    phone.fill("#withdraw-amount", "30000")
+    phone.press("#withdraw-amount", "Enter")
+    expect(phone.locator("#withdraw-amount-problem")).to_contain_text("4,919.50")
+    phone.fill("#withdraw-amount", "19.50")
+    phone.press("#withdraw-amount", "Enter")
+    expect(phone.locator("#withdrawals .badge")).to_have_text("已到账")
+    shot(phone, "withdraw")
+    expect(phone.locator("#withdraw-available")).to_have_text("可用 ¥4,900.00")
+    assert overflow(phone) == 0
 
 
 def test_pin__changed_and_forgotten__proven_by_what_stands_or_who_one_is(

@@ -149,6 +149,7 @@ MATRIX: dict[tuple[str, str], tuple[Cell, ...]] = {
     ("get", _R + "visits"): resident(LOW, GOOD),
     ("post", _R + "payer-handles"): resident(LOW, NO_KEY),
     ("get", _R + "payer-handles"): resident(LOW, GOOD),
+    ("get", _R + "payer-handles/<uuid:merchant_id>"): resident(LOW, OWN_ID_ONLY),
     ("delete", _R + "payer-handles/<uuid:merchant_id>"): resident(LOW, OWN_ID_ONLY),
     ("get", _R + "payment-pin"): resident(LOW, GOOD),
     ("put", _R + "payment-pin"): resident(LOW, INVALID),

@@ -9,6 +9,7 @@ import { makeAsking } from "./asking.js";
 import { makeBills } from "./bills.js";
 import { makeConfirming } from "./confirming.js";
 import { makeEnrolment } from "./enrolment.js";
+import { makeGivingLeave } from "./giving_leave.js";
 import { makeLoggingIn } from "./logging_in.js";
 import { makeMoney } from "./money.js";
 import { makePayCode } from "./pay_code.js";
@@ -20,10 +21,15 @@ import { openSession } from "./session.js";
 import { makeSharing } from "./sharing.js";
 import { makeVisits } from "./visits.js";
 import { openWallet } from "./wallet.js";
+import { makeWithdrawing } from "./withdrawing.js";
 
 const IDENTITY_LEVEL = 2;
 const DETAILS = { log: "line", visits: "service", bills: "bill" };
-const UNDER = { bills: "money", pin: "money", scan: "code" }; // views that a tab leads to in two steps
+// Views that a tab leads to in two steps
+const UNDER = { bills: "money", pin: "money", withdraw: "money", scan: "code" };
+const VIEWS = [
+  "log", "me", "money", "bills", "visits", "sharing", "acting", "logins", "pin", "withdraw", "scan",
+];
 
 function drawFacts(me) {
   const rows = [
@@ -50,6 +56,8 @@ async function start() {
   const confirming = makeConfirming({ session, onDecided });
   const payCode = makePayCode({ session });
   const pin = makePin({ session, onSet: () => confirming.look() });
+  const leave = makeGivingLeave({ session });
+  const withdrawing = makeWithdrawing({ session });
   const scan = makeScan({ session, onBegun: (id) => confirming.ask(id) });
   const bills = makeBills({ session, onOpened: () => confirming.look() });
   const asking = makeAsking({ session, onDecided: (words) => wallet.announce(words) });
@@ -107,6 +115,7 @@ async function start() {
     loggingIn.attend();
     presence.attend();
     scan.attend();
+    leave.attend();
     bills.look();
     find("#tabs").hidden = false;
     // Asks the browser not to clear the key away when the disk runs full.
@@ -118,8 +127,7 @@ async function start() {
   function go({ focus }) {
     if (!wallet) return;
     const [name, id] = location.hash.slice(1).split("/");
-    const views = ["log", "me", "money", "bills", "visits", "sharing", "acting", "logins", "pin", "scan"];
-    const tab = views.includes(name) ? name : "code";
+    const tab = VIEWS.includes(name) ? name : "code";
     for (const link of findAll("#tabs a")) {
       if (link.hash === `#${UNDER[tab] ?? tab}`) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
@@ -132,6 +140,7 @@ async function start() {
     else if (tab === "acting") acting.show();
     else if (tab === "logins") loggingIn.show();
     else if (tab === "pin") pin.show();
+    else if (tab === "withdraw") withdrawing.show();
     else if (tab === "money") {
       money.show();
       confirming.look();
@@ -152,6 +161,7 @@ async function start() {
       loggingIn.attend();
       presence.attend();
       scan.attend();
+      leave.attend();
     }
     go({ focus: true });
   });

@@ -6,6 +6,7 @@ import { yuan } from "../common/money.js";
 import { makeBankCards } from "./bank_cards.js";
 import { makeOwed } from "./owed.js";
 import { makeShops } from "./shops.js";
+import { wayOf } from "./way.js";
 
 const DECIDED = {
   captured: "accepted",
@@ -15,7 +16,7 @@ const DECIDED = {
   reversed: "refused",
 };
 
-function entry(payment) {
+function entry(session, payment) {
   const refunded = payment.refunded_fen
     ? ` — ${t("money.refunded", { sum: yuan(payment.refunded_fen) })}`
     : "";
@@ -36,6 +37,7 @@ function entry(payment) {
       payment.card_last4 ? ` · ${t("source.card", { last4: payment.card_last4 })}` : "",
       refunded,
     ),
+    wayOf({ session, id: payment.id }),
   );
 }
 
@@ -57,7 +59,7 @@ export function makeMoney({ session }) {
         : "";
       find("#top-up-number").textContent = wallet.top_up_number.replace(/(\d{4})(?=\d)/g, "$1 ");
     }
-    find("#paid").replaceChildren(...payments.map(entry));
+    find("#paid").replaceChildren(...payments.map((payment) => entry(session, payment)));
     find("#paid-more").hidden = !next;
     find("#paid-none").hidden = payments.length > 0;
   }

@@ -1,7 +1,7 @@
 // The 18-digit pay code for tills that read bars only: fetched while it is open, and no longer.
 
 import { drawBars } from "../common/bar_picture.js";
-import { find, shownView, showProblem } from "../common/dom.js";
+import { find, showProblem } from "../common/dom.js";
 import { onLanguage, t } from "../common/language.js";
 
 const HEIGHT = 88;
@@ -16,7 +16,7 @@ export function makePayCode({ session }) {
   let isAsked = false;
   let retryAt = 0;
 
-  const isVisible = () => !card.hidden && shownView() === "code" && !document.hidden;
+  const isVisible = () => card.offsetParent !== null && !document.hidden;
 
   function draw() {
     button.textContent = t(card.hidden ? "bars.open" : "bars.close");

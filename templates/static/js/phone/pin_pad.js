@@ -59,7 +59,9 @@ export function makePinPad({ place, onPin }) {
   }
 
   document.addEventListener("keydown", (event) => {
-    if (place.offsetParent === null || event.ctrlKey || event.metaKey || event.altKey) return;
+    const over = document.querySelector("dialog[open]");
+    if (place.offsetParent === null || (over && !over.contains(place))) return;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
     const name = event.key === "Backspace" ? "back" : event.key.normalize("NFKC");
     if (name !== "back" && !/^\d$/.test(name)) return;
     event.preventDefault();

@@ -6,6 +6,7 @@ import { onLanguage, t } from "../common/language.js";
 import { parseYuan } from "../common/money.js";
 
 const IN_LINK = /^#pay=([0-9A-F]{32}\.[0-9A-F]{16})$/;
+const ORDER = /^#order=([0-9a-f-]{36})$/; // a merchant's app leads to what it has asked for
 const PRINTED = /^000201010211/; // EMV: format 01, a code without an amount
 const MOST_FEN = 5000000;
 
@@ -105,6 +106,7 @@ export function makeScan({ session, onBegun }) {
     } catch {
       throw new Problem({ code: "camera.none", status: 422 });
     }
+    if (shownView() !== "scan") rest(); // left before the camera was ready
     draw();
   }
 
@@ -141,12 +143,13 @@ export function makeScan({ session, onBegun }) {
     say(words) {
       find("#scan-status").textContent = words;
     },
-    /** Begins the payment of the link by which the page was opened, if it was. */
+    /** Asks about the payment of the link by which the page was opened, if it was. */
     async attend() {
-      const found = IN_LINK.exec(location.hash);
-      if (!found) return;
+      const [, link] = IN_LINK.exec(location.hash) ?? [];
+      const [, order] = ORDER.exec(location.hash) ?? [];
+      if (!link && !order) return;
       history.replaceState(null, "", "#scan");
-      await attempt(() => begin({ text: `${session.publicUrl}/pay/${found[1]}` }));
+      await attempt(() => (order ? onBegun(order) : begin({ text: `${session.publicUrl}/pay/${link}` })));
     },
   };
 }
