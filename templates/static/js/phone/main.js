@@ -133,7 +133,8 @@ async function start() {
       else link.removeAttribute("aria-current");
     }
     showView((id && DETAILS[tab]) || tab, { focus });
-    scan.rest();
+    scan.rest(); // no camera and no digit of a PIN outlives its view
+    pin.rest();
     if (tab === "code") wallet.show();
     else if (tab === "me") drawMe();
     else if (tab === "sharing") sharing.show();

@@ -11,7 +11,7 @@ const RUNS = "01234567890987654321";
 
 const isSimple = (pin) => new Set(pin).size === 1 || RUNS.includes(pin);
 
-/** Sets the view "pin" up; `onSet` hears that one has been set. Gives {show}. */
+/** Sets the view "pin" up; `onSet` hears that one has been set. Gives {show, rest}. */
 export function makePin({ session, onSet }) {
   const pad = makePinPad({ place: find("#pin-pad"), onPin });
   const form = find("#pin-reset");
@@ -31,6 +31,7 @@ export function makePin({ session, onSet }) {
     find("#pin-begin").hidden = standing.is_locked;
     find("#pin-begin").textContent = t(standing.is_set ? "pin.change" : "pin.set");
     find("#pin-forgotten").hidden = !standing.is_set;
+    find("#pin-forgotten").className = standing.is_locked ? "main" : "quiet wide";
     find("#pin-status").textContent = said ? t(said) : "";
   }
 
@@ -119,6 +120,7 @@ export function makePin({ session, onSet }) {
 
   /** To the step that was refused. */
   async function goBack(error) {
+    if (!wish) return; // the view was left meanwhile
     if (error.code === "payment_pin.too_simple") askNew("pin.new");
     else if (error.code === "payment_pin.wrong") {
       wish.present = null;
@@ -176,10 +178,5 @@ export function makePin({ session, onSet }) {
   find("#pin-cancel").addEventListener("click", () => rest());
   onLanguage(draw);
 
-  return {
-    show() {
-      rest();
-      load();
-    },
-  };
+  return { show: load, rest };
 }

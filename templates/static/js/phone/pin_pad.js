@@ -75,6 +75,7 @@ export function makePinPad({ place, onPin }) {
     ask(key) {
       set(key);
       keys.querySelector("button").focus();
+      place.scrollIntoView({ block: "nearest" });
     },
     close: () => set(null),
   };
