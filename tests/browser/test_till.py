@@ -28,6 +28,19 @@ def top_up(stack: Run, number: str, fen: int) -> None:
         assert answer.status < 300
 
 
+def fill_wallet(page: Page, stack: Run, fen: int, shown: str) -> None:
+    """Tops an empty wallet up and waits until the money is there."""
+    number = page.inner_text("#top-up-number").replace(" ", "")
+    top_up(stack, number, fen)
+    for _ in range(60):
+        page.click('#tabs a[href="#code"]')
+        page.click('#tabs a[href="#money"]')
+        page.wait_for_timeout(250)
+        if page.inner_text("#balance") == shown:
+            break
+    expect(page.locator("#balance")).to_have_text(shown)
+
+
 @pytest.fixture(scope="module")
 def holder(people: Iterator[Person]) -> Person:
     return next(people)
@@ -40,15 +53,7 @@ def phone(open_page: Callable[..., Page], stack: Run, holder: Person) -> Page:
     enrol(page, stack, holder)
     page.click('#tabs a[href="#money"]')
     expect(page.locator("#balance")).to_have_text("¥0.00")
-    number = page.inner_text("#top-up-number").replace(" ", "")
-    top_up(stack, number, 500_000)
-    for _ in range(60):
-        page.click('#tabs a[href="#code"]')
-        page.click('#tabs a[href="#money"]')
-        page.wait_for_timeout(250)
-        if page.inner_text("#balance") == "¥5,000.00":
-            break
-    expect(page.locator("#balance")).to_have_text("¥5,000.00")
+    fill_wallet(page, stack, 500_000, "¥5,000.00")
     page.click('#tabs a[href="#code"]')
     return page
 
