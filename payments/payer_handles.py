@@ -41,9 +41,7 @@ def give(
         if claim.answer is None:
             resident_id = required(caller.resident_id)
             accounts.refuse_suspended(resident_id)
-            merchant = Merchant.objects.filter(id=merchant_id, state="active").first()
-            if merchant is None:
-                raise NotFound
+            merchant = merchant_asking(merchant_id=merchant_id)
             handle = disclosure.pseudonym(
                 resident_id=resident_id, organisation_id=merchant.organisation_id
             )
@@ -55,6 +53,15 @@ def give(
             )
             claim.answer = {"merchant_id": str(merchant.id), "handle": handle}
         return dict(claim.answer)
+
+
+def merchant_asking(*, merchant_id: uuid.UUID) -> Merchant:
+    """The merchant whom a leave would be for, with its names. Raises NotFound for no active one."""
+    merchants = Merchant.objects.select_related("organisation")
+    found = merchants.filter(id=merchant_id, state="active").first()
+    if found is None:
+        raise NotFound
+    return found
 
 
 def take_back(*, caller: Caller, merchant_id: uuid.UUID, at: datetime) -> None:

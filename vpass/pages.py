@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.templatetags.static import static
-from django.views.generic import TemplateView
+from django.views.generic import RedirectView, TemplateView
 
 STATIC = settings.BASE_DIR / "templates" / "static"
 PHONE_PATH = "/phone/"
@@ -36,9 +36,17 @@ class Page(TemplateView):
 
 
 class PhonePage(Page):
-    """The resident's wallet: enrolment, the rotating code, the access log."""
+    """The resident's wallet: enrolment, the rotating code, paying, the access log."""
 
     template_name = "phone/index.html"
+    permissions = "camera=(self), microphone=(), geolocation=()"
+
+
+class PayLink(RedirectView):
+    """Where a payment link leads in a browser: to the phone's page, which asks and pays."""
+
+    url = PHONE_PATH + "#pay=%(reference)s.%(tag)s"
+    http_method_names = ["get", "head"]
 
 
 class CounterPage(Page):

@@ -86,6 +86,7 @@ urlpatterns = [
     path("phone/", pages.PhonePage.as_view()),
     path("phone/manifest.webmanifest", pages.PhoneManifest.as_view()),
     path("phone/service-worker.js", pages.PhoneServiceWorker.as_view()),
+    path("pay/<slug:reference>.<slug:tag>", pages.PayLink.as_view()),
     path("counter/", pages.CounterPage.as_view()),
     path("till/", pages.TillPage.as_view()),
     path("operations/", pages.OperationsPage.as_view()),

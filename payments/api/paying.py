@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from identity import enrolment, receipts, residents
 from payments import accounts, merchants, orders, pay_codes, payer_handles, pins, qr_payments
 from payments.api import paying_examples as examples
-from payments.models import Order, PayerHandle
+from payments.models import Merchant, Order, PayerHandle
 from vpass.common.api import Audience, Endpoint, StrictSerializer, describes, page_serializer
 from vpass.common.callers import required
 from vpass.common.errors import NotFound
@@ -75,6 +75,11 @@ class PayerHandleMerchant(StrictSerializer):
 class PayerHandleShown(StrictSerializer):
     merchant = PayerHandleMerchant()
     created_at = serializers.DateTimeField()
+
+
+class PayerHandleStanding(StrictSerializer):
+    merchant = PayerHandleMerchant()
+    is_given = serializers.BooleanField()
 
 
 class PaymentPinShown(StrictSerializer):
@@ -199,6 +204,17 @@ class OnePayerHandle(Endpoint):
     audience = Audience.RESIDENT
     level = VERIFIED
 
+    @describes(
+        answers={200: PayerHandleStanding},
+        problems=[NotFound],
+        examples=examples.PAYER_HANDLE_STANDING,
+    )
+    def get(self, request: Request, merchant_id: UUID) -> Response:
+        """Show who would get it, and whether it is given: what a phone shows before it gives it."""
+        merchant = payer_handles.merchant_asking(merchant_id=merchant_id)
+        given = payer_handles.handles_of(caller=self.caller).filter(merchant=merchant)
+        return Response({"merchant": _merchant(merchant), "is_given": given.exists()})
+
     @describes(answers={204: None}, problems=[NotFound])
     def delete(self, request: Request, merchant_id: UUID) -> Response:
         """Take it back; what waits already can be refused as any payment."""
@@ -247,14 +263,9 @@ class PaymentPins(Endpoint):
 
 
 def _payment(order: Order) -> dict[str, Any]:
-    organisation = order.merchant.organisation
     return {
         "id": order.id,
-        "payee": {
-            "id": order.merchant_id,
-            "zh": organisation.name_zh,
-            "en": organisation.name_en,
-        },
+        "payee": _merchant(order.merchant),
         "title": order.title,
         "amount_fen": order.amount_fen,
         "state": order.state,
@@ -263,12 +274,9 @@ def _payment(order: Order) -> dict[str, Any]:
 
 
 def _handle(handle: PayerHandle) -> dict[str, Any]:
-    organisation = handle.merchant.organisation
-    return {
-        "merchant": {
-            "id": handle.merchant_id,
-            "zh": organisation.name_zh,
-            "en": organisation.name_en,
-        },
-        "created_at": handle.created_at,
-    }
+    return {"merchant": _merchant(handle.merchant), "created_at": handle.created_at}
+
+
+def _merchant(merchant: Merchant) -> dict[str, Any]:
+    organisation = merchant.organisation
+    return {"id": merchant.id, "zh": organisation.name_zh, "en": organisation.name_en}

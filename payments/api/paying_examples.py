@@ -50,6 +50,7 @@ PAYER_HANDLE = [
     _answered({"merchant_id": _PAYEE["id"], "handle": _HANDLE}, 201),
 ]
 PAYER_HANDLES = [_answered({"items": [{"merchant": _MERCHANT, "created_at": _AT}], "next": None})]
+PAYER_HANDLE_STANDING = [_answered({"merchant": _MERCHANT, "is_given": False})]
 PAYMENT_PIN = [_answered(_PIN)]
 SET_PAYMENT_PIN = [_asked({"pin": "482915", "word": _WORD}), _answered(_PIN)]
 MERCHANT_QR = [

@@ -217,6 +217,31 @@ def test_read_picture__drawn_code__read_back_and_nothing_in_a_blank_one(modules:
     assert run(modules, script, text) == [text, None, None]
 
 
+def test_draw_bars__every_pair_of_digits__read_back_from_the_pixels(modules: Page) -> None:
+    script = """
+    const { barsOf, drawBars } = await load("common/bar_picture");
+    document.body.replaceChildren(...given.map((digits) => {
+      const canvas = document.createElement("canvas");
+      canvas.style.display = "block";
+      drawBars(canvas, digits, 340, 40);
+      return canvas;
+    }));
+    return given.map((digits) => barsOf(digits).reduce((sum, each) => sum + each, 0));
+    """
+    pairs = [f"{number:02}" for number in range(100)]
+    checks = [f"8600000000000000{pair}" for pair in (70, 93, 13)]  # the check symbols 100 to 102
+    codes = ["".join(pairs[at : at + 9]).ljust(18, "7") for at in range(0, 100, 9)] + checks
+
+    widths = run(modules, script, codes)
+    picture = Image.open(io.BytesIO(modules.screenshot(full_page=True)))
+    found = zxingcpp.read_barcodes(picture, formats=zxingcpp.BarcodeFormat.Code128)
+
+    assert {each.text for each in found} == set(codes)
+    assert set(widths) == {11 * 11 + 13}  # start, nine pairs, the check symbol, and the stop
+    margins = [picture.convert("L").crop((x, 0, x + 10, 40)).getextrema() for x in (0, 298)]
+    assert margins == [(255, 255)] * 2
+
+
 def test_make_proof__with_and_without_token__as_rfc_9449_says(modules: Page) -> None:
     script = """
     const { makeProof, tokenHash } = await load("common/proofs");

@@ -28,6 +28,19 @@ def top_up(stack: Run, number: str, fen: int) -> None:
         assert answer.status < 300
 
 
+def fill_wallet(page: Page, stack: Run, fen: int, shown: str) -> None:
+    """Tops an empty wallet up and waits until the money is there."""
+    number = page.inner_text("#top-up-number").replace(" ", "")
+    top_up(stack, number, fen)
+    for _ in range(60):
+        page.click('#tabs a[href="#code"]')
+        page.click('#tabs a[href="#money"]')
+        page.wait_for_timeout(250)
+        if page.inner_text("#balance") == shown:
+            break
+    expect(page.locator("#balance")).to_have_text(shown)
+
+
 @pytest.fixture(scope="module")
 def holder(people: Iterator[Person]) -> Person:
     return next(people)
@@ -40,15 +53,7 @@ def phone(open_page: Callable[..., Page], stack: Run, holder: Person) -> Page:
     enrol(page, stack, holder)
     page.click('#tabs a[href="#money"]')
     expect(page.locator("#balance")).to_have_text("¥0.00")
-    number = page.inner_text("#top-up-number").replace(" ", "")
-    top_up(stack, number, 500_000)
-    for _ in range(60):
-        page.click('#tabs a[href="#code"]')
-        page.click('#tabs a[href="#money"]')
-        page.wait_for_timeout(250)
-        if page.inner_text("#balance") == "¥5,000.00":
-            break
-    expect(page.locator("#balance")).to_have_text("¥5,000.00")
+    fill_wallet(page, stack, 500_000, "¥5,000.00")
     page.click('#tabs a[href="#code"]')
     return page
 
@@ -95,7 +100,7 @@ def colour(till: Page) -> str:
 
 def balance(phone: Page) -> str:
     phone.click('#tabs a[href="#code"]')
-    with phone.expect_response("**/wallet"):
+    with phone.expect_response("**/wallet"), phone.expect_response("**/resident/v1/payments"):
         phone.click('#tabs a[href="#money"]')
     phone.wait_for_timeout(100)
     return phone.inner_text("#balance")
@@ -311,13 +316,17 @@ def test_bank_card__tops_up_then_pays_at_the_till(till: Page, phone: Page, card:
     after = balance(phone)
     assert after != before
     assert phone.is_checked("#source-list input >> nth=1")
+    for is_split in (True, False):
+        phone.set_checked("#source-split", is_split)
+        balance(phone)  # what was chosen stands there after another look
+        assert phone.is_checked("#source-split") is is_split
 
     phone.click('#tabs a[href="#code"]')
     charge(till, "12.80", fresh_code(phone))
 
     till.wait_for_selector('#result[data-outcome="accepted"]')
     assert balance(phone) == after
-    assert f"银行卡 ···{card}" in phone.inner_text("#paid li >> nth=0")
+    expect(phone.locator("#paid li >> nth=0")).to_contain_text(f"银行卡 ···{card}")
 
 
 def test_bank_card__answer_lost__amber_without_a_way_to_call_it_off_then_green(

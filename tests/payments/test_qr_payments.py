@@ -219,6 +219,8 @@ def test_ask__one_payer_too_often__stopped(shop: Shop, payer: city.Phone, at: da
 
 def test_handle__given_asked_confirmed_and_taken_back(shop: Shop, payer: city.Phone, at: datetime):
     merchant_id = str(shop.merchant.id)
+    shown = payer.send("GET", f"{HANDLES}/{merchant_id}").json()
+    assert (shown["merchant"]["zh"], shown["is_given"]) == ("惠民超市", False)
     given = [
         payer.send("POST", HANDLES, {"merchant_id": merchant_id}, key=city.new_key()).json()
         for _ in range(2)
@@ -244,6 +246,7 @@ def test_handle__given_asked_confirmed_and_taken_back(shop: Shop, payer: city.Ph
     assert [each["merchant"]["id"] for each in payer.send("GET", HANDLES).json()["items"]] == [
         merchant_id
     ]
+    assert payer.send("GET", f"{HANDLES}/{merchant_id}").json()["is_given"]
     assert payer.send("DELETE", f"{HANDLES}/{merchant_id}").status_code == 204
     assert city.problem(payer.send("DELETE", f"{HANDLES}/{merchant_id}"))[0] == 404
     asked["merchant_reference"] = "WEB-2"

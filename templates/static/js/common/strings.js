@@ -4,6 +4,7 @@ import { LEVELS } from "./strings_levels.js";
 import { LOGIN } from "./strings_login.js";
 import { BILLS } from "./strings_bills.js";
 import { MONEY } from "./strings_money.js";
+import { PAYING } from "./strings_paying.js";
 import { OPERATIONS } from "./strings_operations.js";
 import { SHARING } from "./strings_sharing.js";
 import { VISITS } from "./strings_visits.js";
@@ -13,6 +14,7 @@ export const STRINGS = {
   ...LOGIN,
   ...BILLS,
   ...MONEY,
+  ...PAYING,
   ...OPERATIONS,
   ...SHARING,
   ...VISITS,

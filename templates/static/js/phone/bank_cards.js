@@ -7,6 +7,7 @@ import { parseYuan, yuan } from "../common/money.js";
 const MOST_FEN = 5000000;
 const ASK_EVERY_MS = 1500;
 const ASKS = 20;
+const SPLIT = ["balance", "bank_card"];
 const ENDED = ["booked", "rejected", "never_arrived"];
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -16,6 +17,7 @@ export function makeBankCards({ session, onCredited }) {
   const problem = find("#source-problem");
   const form = find("#top-up-form");
   const amount = find("#top-up-amount");
+  const split = find("#source-split");
   let cards = [];
   let source = null;
   let note = null;
@@ -46,6 +48,8 @@ export function makeBankCards({ session, onCredited }) {
     if (!source) return;
     find("#sources").hidden = cards.length === 0;
     find("#source-list").replaceChildren(option(null), ...cards.map(option));
+    find("#source-split-line").hidden = !source.card_id;
+    split.checked = source.order.length > 1;
     const usable = cards.filter((card) => !card.fault);
     form.hidden = usable.length === 0;
     const chosen = find("#top-up-card").value;
@@ -74,6 +78,7 @@ export function makeBankCards({ session, onCredited }) {
     showProblem(problem, null);
     try {
       const body = { card_id: cardId || null, version: source.version };
+      if (cardId && split.checked) body.order = SPLIT;
       source = await session.call("PUT", "/payment-source", { body });
       draw();
     } catch (error) {
@@ -125,6 +130,7 @@ export function makeBankCards({ session, onCredited }) {
   }
 
   find("#source-list").addEventListener("change", (event) => choose(event.target.value));
+  split.addEventListener("change", () => choose(source.card_id));
   form.noValidate = true;
   form.addEventListener("submit", (event) => {
     event.preventDefault();

@@ -13,6 +13,12 @@ export function isIdNumber(text) {
   return "10X98765432"[sum % 11] === text[17];
 }
 
+/** The eleven digits in what a person typed as a mobile number, or null. */
+export function phoneNumber(text) {
+  const digits = text.normalize("NFKC").replace(/^\s*\+?86(?=\D*1)/, "").replace(/\D/g, "");
+  return PHONE.test(digits) ? digits : null;
+}
+
 /** Sets the three forms up; `onDone` hears of the level reached. Gives {start, askIdentity}. */
 export function makeEnrolment({ session, store, onDone }) {
   let pending = null;
@@ -61,9 +67,9 @@ export function makeEnrolment({ session, store, onDone }) {
 
   onSubmit(find("#phone-form"), async () => {
     const input = find("#phone");
-    const phone = input.value.normalize("NFKC").replace(/^\s*\+?86(?=\D*1)/, "").replace(/\D/g, "");
-    markField(input, PHONE.test(phone) ? null : t("enrol.phone_bad"));
-    if (!PHONE.test(phone)) return;
+    const phone = phoneNumber(input.value);
+    markField(input, phone ? null : t("enrol.phone_bad"));
+    if (!phone) return;
     await sendCode(phone);
     askCode();
   });

@@ -1,6 +1,6 @@
 // The phone page: decides what to show, and goes where the tabs lead.
 
-import { find, findAll, make, showView } from "../common/dom.js";
+import { find, findAll, make, shownView, showView } from "../common/dom.js";
 import { hasString, onLanguage, t } from "../common/language.js";
 import { startPage } from "../common/start.js";
 import { makeAccessLog } from "./access_log.js";
@@ -9,18 +9,27 @@ import { makeAsking } from "./asking.js";
 import { makeBills } from "./bills.js";
 import { makeConfirming } from "./confirming.js";
 import { makeEnrolment } from "./enrolment.js";
+import { makeGivingLeave } from "./giving_leave.js";
 import { makeLoggingIn } from "./logging_in.js";
 import { makeMoney } from "./money.js";
+import { makePayCode } from "./pay_code.js";
+import { makePin } from "./pin.js";
 import { makePresence } from "./presence.js";
 import { makeRaising } from "./raising.js";
+import { makeScan } from "./scan.js";
 import { openSession } from "./session.js";
 import { makeSharing } from "./sharing.js";
 import { makeVisits } from "./visits.js";
 import { openWallet } from "./wallet.js";
+import { makeWithdrawing } from "./withdrawing.js";
 
 const IDENTITY_LEVEL = 2;
 const DETAILS = { log: "line", visits: "service", bills: "bill" };
-const UNDER = { bills: "money" }; // views that a tab leads to in two steps
+// Views that a tab leads to in two steps
+const UNDER = { bills: "money", pin: "money", withdraw: "money", scan: "code" };
+const VIEWS = [
+  "log", "me", "money", "bills", "visits", "sharing", "acting", "logins", "pin", "withdraw", "scan",
+];
 
 function drawFacts(me) {
   const rows = [
@@ -45,6 +54,11 @@ async function start() {
   const money = makeMoney({ session });
   const visits = makeVisits({ session });
   const confirming = makeConfirming({ session, onDecided });
+  const payCode = makePayCode({ session });
+  const pin = makePin({ session, onSet: () => confirming.look() });
+  const leave = makeGivingLeave({ session });
+  const withdrawing = makeWithdrawing({ session });
+  const scan = makeScan({ session, onBegun: (id) => confirming.ask(id) });
   const bills = makeBills({ session, onOpened: () => confirming.look() });
   const asking = makeAsking({ session, onDecided: (words) => wallet.announce(words) });
   const loggingIn = makeLoggingIn({ session, onDecided: (words) => wallet.announce(words) });
@@ -63,8 +77,15 @@ async function start() {
 
   function onDecided(words) {
     wallet.announce(words);
+    scan.say(words);
+    if (shownView() === "pin") location.hash = "#code"; // where the words stand
     money.refresh();
     bills.refresh(words);
+  }
+
+  function onPaid() {
+    payCode.spend();
+    confirming.look();
   }
 
   function onShow(other) {
@@ -88,11 +109,13 @@ async function start() {
       enrolment.askIdentity();
       return;
     }
-    wallet ??= await openWallet({ session, store, onPaid: confirming.look, onSeen: asking.attend });
+    wallet ??= await openWallet({ session, store, onPaid, onSeen: asking.attend });
     confirming.look();
     asking.attend();
     loggingIn.attend();
     presence.attend();
+    scan.attend();
+    leave.attend();
     bills.look();
     find("#tabs").hidden = false;
     // Asks the browser not to clear the key away when the disk runs full.
@@ -104,26 +127,29 @@ async function start() {
   function go({ focus }) {
     if (!wallet) return;
     const [name, id] = location.hash.slice(1).split("/");
-    const views = ["log", "me", "money", "bills", "visits", "sharing", "acting", "logins"];
-    const tab = views.includes(name) ? name : "code";
+    const tab = VIEWS.includes(name) ? name : "code";
     for (const link of findAll("#tabs a")) {
       if (link.hash === `#${UNDER[tab] ?? tab}`) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
     showView((id && DETAILS[tab]) || tab, { focus });
+    scan.rest(); // no camera and no digit of a PIN outlives its view
+    pin.rest();
     if (tab === "code") wallet.show();
     else if (tab === "me") drawMe();
     else if (tab === "sharing") sharing.show();
     else if (tab === "acting") acting.show();
     else if (tab === "logins") loggingIn.show();
+    else if (tab === "pin") pin.show();
+    else if (tab === "withdraw") withdrawing.show();
     else if (tab === "money") {
       money.show();
       confirming.look();
     }
     else if (tab === "bills") bills.show(id);
     else if (tab === "visits") visits.show(id);
-    else if (id) log.showLine(id);
-    else log.showList();
+    else if (tab === "log" && id) log.showLine(id);
+    else if (tab === "log") log.showList();
   }
 
   async function startOver() {
@@ -135,6 +161,8 @@ async function start() {
     if (wallet) {
       loggingIn.attend();
       presence.attend();
+      scan.attend();
+      leave.attend();
     }
     go({ focus: true });
   });

@@ -5,6 +5,8 @@ import { moment, onLanguage, t } from "../common/language.js";
 import { yuan } from "../common/money.js";
 import { makeBankCards } from "./bank_cards.js";
 import { makeOwed } from "./owed.js";
+import { makeShops } from "./shops.js";
+import { wayOf } from "./way.js";
 
 const DECIDED = {
   captured: "accepted",
@@ -14,7 +16,7 @@ const DECIDED = {
   reversed: "refused",
 };
 
-function entry(payment) {
+function entry(session, payment) {
   const refunded = payment.refunded_fen
     ? ` — ${t("money.refunded", { sum: yuan(payment.refunded_fen) })}`
     : "";
@@ -35,12 +37,14 @@ function entry(payment) {
       payment.card_last4 ? ` · ${t("source.card", { last4: payment.card_last4 })}` : "",
       refunded,
     ),
+    wayOf({ session, id: payment.id }),
   );
 }
 
 /** Sets the view up; gives {show}. */
 export function makeMoney({ session }) {
   const owed = makeOwed({ session });
+  const shops = makeShops({ session });
   const bankCards = makeBankCards({ session, onCredited: () => load(null) });
   let wallet = null;
   let payments = [];
@@ -55,13 +59,16 @@ export function makeMoney({ session }) {
         : "";
       find("#top-up-number").textContent = wallet.top_up_number.replace(/(\d{4})(?=\d)/g, "$1 ");
     }
-    find("#paid").replaceChildren(...payments.map(entry));
+    find("#paid").replaceChildren(...payments.map((payment) => entry(session, payment)));
     find("#paid-more").hidden = !next;
     find("#paid-none").hidden = payments.length > 0;
   }
 
   async function load(cursor) {
-    if (!cursor) owed.show();
+    if (!cursor) {
+      owed.show();
+      shops.show();
+    }
     const problem = find("#money-problem");
     showProblem(problem, null);
     try {

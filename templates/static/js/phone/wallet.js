@@ -74,8 +74,9 @@ export async function openWallet({ session, store, onPaid, onSeen }) {
       issuedAt: Math.floor(madeAt / 1000),
       scenes: CHOICES[chosen()],
     });
-    drawQr(find("#qr"), text, find("#plate").clientWidth);
-    shown = { madeAt, grant: current };
+    const width = find("#plate").clientWidth;
+    shown = width ? { madeAt, grant: current } : null; // nobody looks: made anew when somebody does
+    if (width) drawQr(find("#qr"), text, width);
     describe();
   }
 

@@ -6,6 +6,7 @@ import { onLanguage, t } from "../common/language.js";
 import { openCamera } from "./pictures.js";
 
 const LONG_ENOUGH = 200;
+const PAY_CODE = /^86\d{16}$/; // from a bar code; no ID number begins so
 const SILENCE_MS = 400;
 
 /**
@@ -24,7 +25,8 @@ export function hearField(field, { isBusy, onCode }) {
   // Scanners without an Enter key fall silent instead.
   field.addEventListener("input", () => {
     clearTimeout(silence);
-    if (field.value.length >= LONG_ENOUGH) silence = setTimeout(() => scan(field.value), SILENCE_MS);
+    const isWhole = field.value.length >= LONG_ENOUGH || PAY_CODE.test(cleanCode(field.value));
+    if (isWhole) silence = setTimeout(() => scan(field.value), SILENCE_MS);
   });
   return scan;
 }
