@@ -10,6 +10,7 @@ from django.db import connection
 from payments import grades, states
 from payments.grades import Spend
 from payments.models import Charge, Order
+from vpass.common import prepared
 from vpass.common.ids import uuid7
 
 _WRITE = """
@@ -221,7 +222,7 @@ def _write_order(
         "at": at,
     }
     with connection.cursor() as cursor:
-        cursor.execute(_WRITE, values)
+        prepared.execute(cursor, "write_order", _WRITE, values)
         made, counted = cursor.fetchone()
     if made:
         return "written"

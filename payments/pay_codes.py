@@ -159,12 +159,12 @@ def use_shown(text: str, *, caller: Caller, reference: str, at: datetime) -> Sho
     )
     if use.resident is None:
         return Shown(way=Order.Way.CODE, reason=use.reason)
-    device = use.device
+    phone = use.phone
     return Shown(
         way=Order.Way.CODE,
         payer_id=use.resident.id,
-        device=None if device is None else device.grade,
-        bound_at=None if device is None else device.bound_at,
+        device=None if phone is None else phone.grade,
+        bound_at=None if phone is None else phone.bound_at,
     )
 
 

@@ -14,6 +14,7 @@ from payments import facts
 from payments.facts import FACTS, PAYER_STATE, Facts
 from payments.models import Account, Order, Refund, Transaction
 from payments.models import AccountLine as AccountLine  # what `postings_of` gives
+from vpass.common import prepared
 
 # What the payer's wallet `ra` has to spend, where several sources `s` pay together.
 AVAILABLE = """CASE WHEN cardinality(s.kinds) > 1 THEN (
@@ -197,7 +198,7 @@ def lock_and_look(
     """The same with what is known of the payer, in the same statement."""
     values = {"organisation": organisation_id, "payer": payer_id, **facts.values_at(at)}
     with connection.cursor() as cursor:
-        cursor.execute(_LOCK_AND_LOOK, values)
+        prepared.execute(cursor, "lock_and_look", _LOCK_AND_LOOK, values)
         row = cursor.fetchone()
     return None if row is None else (Parties(*row[:-1]), facts.read(row[-1]))
 
