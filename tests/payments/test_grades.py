@@ -5,11 +5,12 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from identity.models import Device, Resident
+from identity.models import Device, Redemption, Resident
 from payments import history, pins
 from payments.grades import LimitExceeded, PinNeeded
 from payments.ledger import InsufficientFunds
 from payments.models import Order, PaymentLimit, PaymentPin, Posting, Spending
+from payments.orders import Shown
 from tests import city
 from tests.paying import PIN, confirm_with, digits, set_pin
 from tests.shop import Shop, balance_fen, fill, open_shop
@@ -113,34 +114,46 @@ def test_confirm__hardware_key__the_pin_opens_grade_a(
 # One limit, many payments at once
 
 
-def spend_at_once(shop: Shop, phone: city.Phone, at: datetime) -> Counter[str]:
-    codes = [digits(phone, at=at) for _ in range(20)]
-    found = together(20, lambda number: shop.pay(codes[number], at=at, amount_fen=20_000))
+def spend_at_once(shop: Shop, codes: list[str], at: datetime) -> Counter[str]:
+    found = together(len(codes), lambda number: shop.pay(codes[number], at=at, amount_fen=20_000))
     return Counter(getattr(each, "state", repr(each)) for each in found)
 
 
 def test_race__twenty_payments_and_a_limit_for_five__five_captured(
-    shop: Shop, payer: city.Phone, at: datetime
+    shop: Shop, payer: city.Phone, grant: city.HeldGrant, at: datetime
 ):
-    seen = spend_at_once(shop, payer, at)
+    shown = [digits(payer, at=at) for _ in range(10)] + [grant.code(at) for _ in range(10)]
+
+    seen = spend_at_once(shop, shown, at)
 
     assert seen == {"captured": 5, "confirming": 15}
     assert used("C") == 100_000
     assert balance_fen(payer) == 900_000
+    assert Redemption.objects.count() == 10
 
 
+@pytest.mark.parametrize("form", ["digits", "code"])
 def test_race__guard_off__the_same_race_goes_over_the_limit(
-    shop: Shop, payer: city.Phone, at: datetime, monkeypatch: pytest.MonkeyPatch
+    shop: Shop,
+    payer: city.Phone,
+    grant: city.HeldGrant,
+    at: datetime,
+    form: str,
+    monkeypatch: pytest.MonkeyPatch,
 ):
-    bound = "WHERE %(daily_fen)s::bigint IS NULL OR s.used_fen + EXCLUDED.used_fen <= %(daily_fen)s"
-    unbound = history._WRITE.replace(bound, "")
-    assert unbound != history._WRITE
-    monkeypatch.setattr(history, "_WRITE", unbound)
+    name, prefix = {"digits": ("_WRITE", ""), "code": ("_DEED", "deed_")}[form]
+    bound = (
+        "WHERE %(daily_fen)s::bigint IS NULL OR s.used_fen + EXCLUDED.used_fen <= %(daily_fen)s"
+    ).replace("%(", f"%({prefix}")
+    unbound = getattr(history, name).replace(bound, "")
+    assert unbound != getattr(history, name)
+    monkeypatch.setattr(history, name, unbound)
 
     worst = 0
     for number in range(5):
         other = open_shop(name=f"店{number}", key_id=f"till-{number + 2}", system=shop.system)
-        seen = spend_at_once(other, payer, at)
+        shown = [digits(payer, at=at) if form == "digits" else grant.code(at) for _ in range(20)]
+        seen = spend_at_once(other, shown, at)
         worst = max(worst, seen["captured"])
         Spending.objects.all().delete()
         if worst > 5:
@@ -148,6 +161,22 @@ def test_race__guard_off__the_same_race_goes_over_the_limit(
 
     assert worst > 5, "without the guard more is paid than the limit allows"
     assert Posting.objects.filter(transaction__kind="payment").count() > 5
+
+
+def test_race__one_code_at_two_tills_and_the_limit_full_meanwhile__one_order(
+    shop: Shop, payer: city.Phone, grant: city.HeldGrant, at: datetime
+):
+    other = open_shop(name="白浪河书店", key_id="till-2", system=shop.system)
+    for _ in range(4):
+        shop.pay(grant.code(at), at=at, amount_fen=25_000)
+    Spending.objects.update(used_fen=99_999)
+    code = grant.code(at)
+
+    found = together(4, lambda n: (shop if n % 2 else other).pay(code, at=at, amount_fen=1 + n % 2))
+
+    assert sum(isinstance(each, Shown) for each in found) == 1
+    assert Order.objects.count() == 5
+    assert used("C") in (99_999, 100_000)
 
 
 def test_race__one_reference_at_once__counted_once(shop: Shop, payer: city.Phone, at: datetime):
