@@ -2,18 +2,14 @@
 
 import json
 import uuid
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any, ClassVar
 
-from django.db.models import JSONField
-from django.db.models.expressions import Combinable, RawSQL
-
 from cards import fares, standing
 from identity import codes
 from identity.access_log import Deed, DeedUndone
-from identity.models import Grant
+from identity.queries import GrantFound, Look
 from vpass.common import outbox
 from vpass.common.callers import Caller
 from vpass.common.clock import city_date
@@ -27,10 +23,9 @@ PURPOSE = "ride"
 CARD_TYPE = "bus"
 TRIES = 3
 
-# Written by hand: Django would put these words together anew for each ride, at the price of two
-# more statements. The newest card counts: a replaced or unbound one has left the wallet.
-_LOOK = """jsonb_build_object('card', (
-    SELECT jsonb_build_object('id', c.id, 'state', c.state, 'epoch', c.epoch, 'facts', c.facts,
+# The newest card counts: a replaced or unbound one has left the wallet.
+_LOOK = """json_build_object('card', (
+    SELECT json_build_object('id', c.id, 'state', c.state, 'epoch', c.epoch, 'facts', c.facts,
         'valid_until', c.valid_until,
         'is_frozen', EXISTS (
             SELECT FROM cards_freeze f WHERE f.card_id = c.id AND f.lifted_at IS NULL),
@@ -38,12 +33,12 @@ _LOOK = """jsonb_build_object('card', (
             SELECT FROM cards_debt d
             WHERE d.account_id = c.account_id AND d.due_at IS NOT NULL AND d.paid_at IS NULL))
     FROM cards_card c JOIN cards_cardaccount a ON a.id = c.account_id
-    WHERE a.resident_id = identity_grant.resident_id AND a.card_type = %s
+    WHERE a.resident_id = identity_grant.resident_id AND a.card_type = %(look_type)s
         AND c.state NOT IN ('replaced', 'unbound')
     ORDER BY c.id DESC LIMIT 1
 ), 'line', (
-    SELECT jsonb_build_object('id', l.id, 'flat_fare_fen', l.flat_fare_fen)
-    FROM cards_busline l WHERE l.organisation_id = %s AND l.code = %s
+    SELECT json_build_object('id', l.id, 'flat_fare_fen', l.flat_fare_fen)
+    FROM cards_busline l WHERE l.organisation_id = %(look_organisation)s AND l.code = %(look_line)s
 ))"""
 
 # The share lock and the epoch: whoever stops the card waits for the tap, or the tap sees it.
@@ -162,21 +157,24 @@ class Boarding:
             tapped_at=self._at.isoformat(),
         )
 
-    def looks_at(self) -> Mapping[str, Combinable]:
+    def looks_at(self) -> Look:
         """See codes.Occasion: the holder's bus card with its stops and debts, and the line."""
-        values = [CARD_TYPE, self._caller.organisation_id, self._line_code]
-        look = RawSQL(_LOOK, values, output_field=JSONField())  # noqa: S611 - a constant
-        return {"ride": look}
+        values = {
+            "look_type": CARD_TYPE,
+            "look_organisation": self._caller.organisation_id,
+            "look_line": self._line_code,
+        }
+        return Look(_LOOK, values)
 
-    def refusal(self, grant: Grant) -> str | None:
+    def refusal(self, found: GrantFound) -> str | None:
         """See codes.Occasion: why this holder cannot ride."""
-        found = vars(grant)["ride"]
-        if found["line"] is None:
+        ride = found.looked
+        if ride["line"] is None:
             return LineUnknown.code
-        if found["card"] is None:
+        if ride["card"] is None:
             return CardMissing.code
-        self._resident_id = grant.resident_id
-        self._card, self._line = found["card"], found["line"]
+        self._resident_id = found.resident.id
+        self._card, self._line = ride["card"], ride["line"]
         until = self._card["valid_until"]
         return standing.fault(
             state=self._card["state"],

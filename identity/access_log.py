@@ -11,9 +11,9 @@ from django.db import connection, transaction
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from identity import receipts
-from identity.models import AccessLine, Delegation, Entitlement, Grant
-from identity.queries import Rule, purpose_words
-from vpass.common import limits, outbox
+from identity.models import AccessLine, Delegation, Entitlement
+from identity.queries import GrantFound, Rule, purpose_words
+from vpass.common import limits, outbox, prepared
 from vpass.common.callers import Caller, required
 from vpass.common.errors import NotFound
 from vpass.common.ids import uuid7
@@ -85,7 +85,7 @@ class Use:
     """
 
     jti: bytes
-    grant: Grant
+    grant: GrantFound
     caller: Caller
     purpose: str
     case_number: str | None
@@ -113,12 +113,12 @@ def write_use(use: Use, *, event: str, at: datetime, deed: Deed | None = None) -
     consumers = outbox.consumers_of(event)
     values: dict[str, Any] = {
         "jti": use.jti,
-        "handle": bytes(use.grant.handle),
+        "handle": use.grant.handle,
         "scanner": caller.scope,
         "at": at,
         "reason": use.reason,
         "line_id": str(line_id),
-        "resident": str(use.grant.resident_id),
+        "resident": str(use.grant.resident.id),
         "organisation": _text(caller.organisation_id),
         "desk": _text(caller.desk_id),
         "terminal": str(caller.id) if caller.staff_id is None else None,
@@ -143,7 +143,7 @@ def write_use(use: Use, *, event: str, at: datetime, deed: Deed | None = None) -
         statement = _WRITE_USE + deed.sql + _VERDICT_AND_DEED
         values |= deed.values
     with connection.cursor() as cursor:
-        cursor.execute(statement, values)
+        prepared.execute(cursor, "write_use", statement, values)
         reason, _, _, *done = cursor.fetchone()
     if reason is None and done == [0]:
         raise DeedUndone

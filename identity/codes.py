@@ -1,18 +1,18 @@
 """Redeems the codes that phones show: once, anywhere."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 from django.conf import settings
-from django.db.models.expressions import Combinable
 
 from identity import code_format, delegation, disclosure, keys, queries, server_codes
 from identity.access_log import Deed, Use, write_use
 from identity.code_format import SCENES, CodeError
-from identity.models import Delegation, Device, Grant, Resident
+from identity.models import Delegation, Resident
+from identity.queries import GrantFound, Look, Phone
 from identity.refusals import REFUSALS as REFUSALS
 from identity.refusals import BusSuspended as BusSuspended
 from identity.refusals import CaseNeeded as CaseNeeded
@@ -59,7 +59,7 @@ class CodeUse:
     """What came of using a code up: its holder, or the problem code of the refusal.
 
     `delegation` is set when somebody acts for the holder, or the holder for an enterprise;
-    `device` is the phone that has shown the code.
+    `phone` is what has shown the code.
     """
 
     resident: Resident | None = None
@@ -68,17 +68,17 @@ class CodeUse:
     line_id: uuid.UUID | None = None
     knows_holder: bool = True
     delegation: Delegation | None = None
-    device: Device | None = None
+    phone: Phone | None = None
 
 
 class Occasion(Protocol):
     """What another floor looks up, judges and does in the statements that use a code (a ride)."""
 
-    def looks_at(self) -> Mapping[str, Combinable]:
-        """Return what has to be known of the holder: expressions over the grant's row, by name."""
+    def looks_at(self) -> Look:
+        """Return what has to be known of the holder."""
 
-    def refusal(self, grant: Grant) -> str | None:
-        """Return the problem code of a refusal; the grant has what was looked at."""
+    def refusal(self, found: GrantFound) -> str | None:
+        """Return the problem code of a refusal; `found.looked` is what was looked at."""
 
     def deed(self) -> Deed:
         """Return what is written when the use is accepted."""
@@ -173,7 +173,7 @@ def use_code(
         shown.handle,
         caller=caller,
         purpose=purpose,
-        also=None if occasion is None else occasion.looks_at(),
+        look=None if occasion is None else occasion.looks_at(),
     )
     if found is None:
         return CodeUse(reason=CodeRevoked.code)
@@ -188,11 +188,11 @@ def use_code(
         elif beyond:
             reason = OverAsking.code
     if reason is None and occasion is not None:
-        reason = occasion.refusal(found.grant)
+        reason = occasion.refusal(found)
     written = write_use(
         Use(
             jti=shown.jti,
-            grant=found.grant,
+            grant=found,
             caller=caller,
             purpose=purpose,
             case_number=case_number,
@@ -208,12 +208,12 @@ def use_code(
     if written.reason is not None:
         return CodeUse(reason=written.reason)
     return CodeUse(
-        resident=found.grant.resident,
+        resident=found.resident,
         attributes=tuple(attributes),
         line_id=written.line_id,
         knows_holder=rule is not None and rule.knows_holder,
-        delegation=found.grant.delegation,
-        device=found.grant.device,
+        delegation=found.delegation,
+        phone=found.phone,
     )
 
 
@@ -246,21 +246,20 @@ def _redeem(
 
 
 def _refusal(
-    found: queries.GrantFound, shown: ShownCode, *, caller: Caller, purpose: str, at: datetime
+    found: GrantFound, shown: ShownCode, *, caller: Caller, purpose: str, at: datetime
 ) -> str | None:
-    grant = found.grant
-    if grant.ended_at is not None or grant.device.state != "active":
+    if found.ended_at is not None or found.phone.state != "active":
         return CodeRevoked.code
-    if grant.resident.state != "active":
+    if found.resident.state != "active":
         return HolderSuspended.code
     scene = SCENES.get(caller.scene or "", 0)
     if not shown.scenes & scene:
         return SceneNotAllowed.code
-    if grant.resident.suspended_scenes & scene:
+    if found.resident.suspended_scenes & scene:
         return f"code.{caller.scene}_suspended"
-    if grant.delegation is not None and (
+    if found.delegation is not None and (
         reason := delegation.refusal(
-            grant.delegation, scene=caller.scene or "", purpose=purpose, at=at
+            found.delegation, scene=caller.scene or "", purpose=purpose, at=at
         )
     ):
         return _DELEGATION_REFUSALS[reason].code

@@ -1,21 +1,29 @@
 """Moves the money of a captured order to its merchant, and tells of it."""
 
 import uuid
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any
 
 from payments import ledger, order_holds
+from payments.history import Then
 from payments.ledger import InsufficientFunds, Leg
 from payments.models import Order
 from payments.queries import Parties
-from vpass.common import outbox
+from vpass.common import clock, outbox
 
 ORDER_CAPTURED = "payments.order_captured"
 # The same of an order that pays a bill; one of its own, so that other payments write no delivery.
 BILL_CAPTURED = "payments.bill_captured"
 BILL_REFERENCE = "bill:"  # how these orders' merchant references begin
+# What `capture_order` posts from the balance, after the order's row `made` in the same statement.
+_POSTED = """
+    SELECT p.transaction_id
+    FROM made, post_v1('payment', 'order:' || made.id, 'capture', made.id, NULL,
+        %(business_date)s, %(at)s, %(at)s, ARRAY[%(payer_account)s::bigint],
+        ARRAY[%(merchant_account)s::bigint], ARRAY[%(captured_fen)s::bigint]) p
+"""
 BALANCE_TRIES = 20  # each was lost to another payment that went through
 
 
@@ -63,6 +71,24 @@ def capture_order(
         ledger.post(**asked)
     else:
         order_holds.capture_all(reference=held_for, **asked)
+    tell_captured(order, at=at)
+
+
+def posting_of(order: Order, parties: Parties, *, at: datetime) -> Then:
+    """What `capture_order` posts from the balance, as a part of the statement that writes the
+    order; `tell_captured` has to follow. Raises InsufficientFunds without an account."""
+    if parties.payer_account is None or parties.merchant_account is None:
+        raise InsufficientFunds  # a wallet into which nothing was ever put
+    values = {
+        "business_date": clock.city_date(at),
+        "payer_account": parties.payer_account,
+        "merchant_account": parties.merchant_account,
+    }
+    return Then(_POSTED, values)
+
+
+def tell_captured(order: Order, *, at: datetime) -> None:
+    """Tell of an order whose money has moved, within the transaction that has moved it."""
     event = {
         "order_id": order.id,
         "merchant_id": order.merchant_id,
@@ -72,6 +98,19 @@ def capture_order(
     outbox.publish(ORDER_CAPTURED, event, at=at)
     if order.merchant_reference.startswith(BILL_REFERENCE):
         outbox.publish(BILL_CAPTURED, event, at=at)
+
+
+@contextmanager
+def naming_shortage(parties: Callable[[], Parties]) -> Iterator[None]:
+    """Raise what the ledger's refusals stand for: of a balance that is short, BalanceMoved when
+    the payer has chosen a card too, else InsufficientFunds."""
+    try:
+        with ledger.naming_refusals():
+            yield
+    except InsufficientFunds as error:
+        if parties().card_id is None:
+            raise
+        raise BalanceMoved from error
 
 
 def with_balance_moving(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -2,35 +2,47 @@
 statement."""
 
 import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from django.db import connection
 
+from identity.access_log import Deed
 from payments import grades, states
 from payments.grades import Spend
 from payments.models import Charge, Order
+from vpass.common import prepared
 from vpass.common.ids import uuid7
 
-_WRITE = """
-WITH counted AS (_COUNT), made AS (
+# A new order, counted, with its lines of history; `_IF` says when.
+_MADE = """counted AS (_COUNT), made AS (
     INSERT INTO payments_order (id, merchant_id, till_id, payer_id, amount_fen, title,
         merchant_reference, state, reason, captured_fen, refunded_fen, confirm_by, created_at,
         way, grade, counted_on, needs_pin, cashier)
     SELECT %(id)s, %(merchant_id)s, %(till_id)s, %(payer_id)s, %(amount_fen)s, %(title)s,
         %(merchant_reference)s, %(state)s, %(reason)s, %(captured_fen)s, 0, %(confirm_by)s,
         %(created_at)s, %(way)s, %(grade)s, %(counted_on)s, %(needs_pin)s, %(cashier)s
-    WHERE NOT %(is_counted)s OR EXISTS (SELECT FROM counted)
+    WHERE _IF AND (NOT %(is_counted)s OR EXISTS (SELECT FROM counted))
     ON CONFLICT (merchant_id, merchant_reference) DO NOTHING RETURNING id
-), line AS (
+), change AS (
     INSERT INTO payments_orderchange (order_id, from_state, to_state, event, actor, at)
     SELECT made.id, step.from_state, step.to_state, step.event, %(actor)s, %(at)s
     FROM made, unnest(%(from_states)s::text[], %(to_states)s::text[], %(events)s::text[])
         WITH ORDINALITY AS step (from_state, to_state, event, number)
     ORDER BY step.number RETURNING 1
+)""".replace("_COUNT", grades.COUNT)
+_WRITE = "WITH _MADE SELECT (SELECT count(*) FROM made), (SELECT count(*) FROM counted)".replace(
+    "_MADE", _MADE.replace("_IF", "true")
 )
-SELECT (SELECT count(*) FROM made), (SELECT count(*) FROM counted)
-""".replace("_COUNT", grades.COUNT)
+# The same as an access_log.Deed: what is not accepted is neither written nor counted.
+_ACCEPTED = "(SELECT reason FROM verdict) IS NULL"
+_DEED = ", " + (
+    _MADE.replace("_IF", _ACCEPTED)
+    .replace("WHERE %(is_counted)s", f"WHERE {_ACCEPTED} AND %(is_counted)s")
+    .replace("%(", "%(deed_")
+)
 
 _CHANGE = """
 WITH changed AS (
@@ -99,6 +111,36 @@ def write_counted_order(
     """The same, counted against the payer's limit of the day: "full" when that has no room, "taken"
     when the merchant's reference is; nothing is written or counted then."""
     return _write_order(order, spend, via=via, actor=actor, at=at)
+
+
+@dataclass(frozen=True)
+class Then:
+    """What follows a new order in the statement that writes it: a query that reads its row `made`.
+
+    `values` are its parameters, beside the columns of the order and `at`.
+    """
+
+    sql: str
+    values: Mapping[str, Any]
+
+
+def order_deed(
+    order: Order,
+    spend: Spend | None,
+    *,
+    via: tuple[str, ...] = (),
+    then: Then | None = None,
+    actor: str,
+    at: datetime,
+) -> Deed:
+    """The same as a part of the statement that uses a code up, with what follows from it.
+
+    It is undone when the day's limit has no room or the merchant's reference is taken.
+    """
+    then = then or Then("SELECT FROM made", {})
+    sql = f"{_DEED}, deed AS ({then.sql.replace('%(', '%(deed_')})"
+    values = {**_values_of(order, spend, via=via, actor=actor, at=at), **then.values}
+    return Deed(sql=sql, values={f"deed_{name}": value for name, value in values.items()})
 
 
 def change_order(
@@ -206,22 +248,9 @@ def _write(statement: str, values: dict[str, Any]) -> bool:
 def _write_order(
     order: Order, spend: Spend | None, *, via: tuple[str, ...], actor: str, at: datetime
 ) -> Literal["written", "full", "taken"]:
-    order.grade = None if spend is None else spend.grade
-    order.counted_on = None if spend is None else spend.on_date
-    reached = (*via, order.state)
-    left = (states.ORDER.initial, *via)
-    whose: Any = {"payer_id": order.payer_id, "amount_fen": order.amount_fen}
-    values = {
-        **grades.values_of(spend, **whose),
-        **{field.attname: getattr(order, field.attname) for field in Order._meta.concrete_fields},
-        "from_states": list(left),
-        "to_states": list(reached),
-        "events": [states.ORDER.event(*step) for step in zip(left, reached, strict=True)],
-        "actor": actor,
-        "at": at,
-    }
+    values = _values_of(order, spend, via=via, actor=actor, at=at)
     with connection.cursor() as cursor:
-        cursor.execute(_WRITE, values)
+        prepared.execute(cursor, "write_order", _WRITE, values)
         made, counted = cursor.fetchone()
     if made:
         return "written"
@@ -229,5 +258,24 @@ def _write_order(
         return "taken"
     if not counted:
         return "full"
-    grades.uncount(spend, **whose)
+    grades.uncount(spend, payer_id=order.payer_id, amount_fen=order.amount_fen)
     return "taken"
+
+
+def _values_of(
+    order: Order, spend: Spend | None, *, via: tuple[str, ...], actor: str, at: datetime
+) -> dict[str, Any]:
+    """The parameters of `_MADE`; the order in hand is marked with what is counted."""
+    order.grade = None if spend is None else spend.grade
+    order.counted_on = None if spend is None else spend.on_date
+    reached = (*via, order.state)
+    left = (states.ORDER.initial, *via)
+    return {
+        **grades.values_of(spend, payer_id=order.payer_id, amount_fen=order.amount_fen),
+        **{field.attname: getattr(order, field.attname) for field in Order._meta.concrete_fields},
+        "from_states": list(left),
+        "to_states": list(reached),
+        "events": [states.ORDER.event(*step) for step in zip(left, reached, strict=True)],
+        "actor": actor,
+        "at": at,
+    }

@@ -9,7 +9,8 @@ import random
 import re
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -363,13 +364,24 @@ def call(statement: str, parameters: list[Any]) -> tuple[Any, ...]:
                 if not tries_left:
                     raise WindowBusy from error
             elif state not in _HEALS or not tries_left:
-                named = _NAMED.get(state or "") or _NAMED.get(_constraint(error))
-                if named is None:
-                    raise
-                raise named from error
+                raise _refusal(error) from error
         time.sleep(_FIRST_WAIT_S * 2 ** (TRIES - tries_left) * random.random())  # noqa: S311
 
 
-def _constraint(error: DatabaseError) -> str:
+@contextmanager
+def naming_refusals() -> Iterator[None]:
+    """Raise what the codes and constraints of the owner's functions stand for, for a statement of
+    another module that calls one of them."""
+    try:
+        yield
+    except DatabaseError as error:
+        raise _refusal(error) from error
+
+
+def _refusal(error: DatabaseError) -> Exception:
+    """What an error of the database stands for: itself, unless it is a refusal that has a name."""
     diagnostics = getattr(error.__cause__, "diag", None)
-    return getattr(diagnostics, "constraint_name", None) or ""
+    constraint = getattr(diagnostics, "constraint_name", None) or ""
+    state = getattr(error.__cause__, "pgcode", None) or ""
+    named = _NAMED.get(state) or _NAMED.get(constraint)
+    return error if named is None else named()

@@ -4,8 +4,9 @@ What the payer has chosen pays: the balance at once, or a bank card, when its ba
 """
 
 import uuid
-from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -13,22 +14,21 @@ from django.db.models import QuerySet
 
 from cards.paying import CardNotUsable
 from identity import codes
-from payments import debits, grades, history, ledger, pay_codes, queries, risk, sources
-from payments.captures import BalanceMoved, capture_order, with_balance_moving
-from payments.grades import Spend
+from identity.access_log import DeedUndone
+from payments import captures, debits, history, ledger, pay_codes, queries, risk, tendering
+from payments.captures import capture_order, naming_shortage, with_balance_moving
 from payments.ledger import InsufficientFunds
 from payments.merchants import MerchantSuspended
-from payments.models import Order, PaymentLimit
+from payments.models import Order
 from payments.queries import LockedOrder, Parties
 from payments.sources import Funding
+from payments.tendering import Asked, Tender, Tendered
 from vpass.common.callers import Caller, required
 from vpass.common.errors import Conflict, DomainError, NotAllowed, NotFound
 from vpass.common.idempotency import IdempotencyKey, once
-from vpass.common.ids import uuid7
 
 PURPOSE = pay_codes.PURPOSE
 MAX_PAYMENT_FEN = 5_000_000
-CONFIRM_WITHIN = timedelta(minutes=2)
 EXPIRY = "orders.expiry"  # who moves an order on when its time is over
 
 
@@ -85,16 +85,9 @@ class Shown:
     confirm_by: str | None
     created_at: str
 
-
-@dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What a till asks for."""
-
-    code: str
-    amount_fen: int
-    title: str
-    merchant_reference: str
-    cashier: str | None
+    def as_answer(self) -> dict[str, Any]:
+        """The same by name, to be kept; all of it is plain (asdict would copy it slowly)."""
+        return dict(vars(self))
 
 
 def show(order: Order) -> Shown:
@@ -167,7 +160,7 @@ def cancel_order(
             order = lock_of_merchant(order_id, caller=caller).order
             if is_waiting(order, at=at):
                 history.change_order(order, "cancelled", actor=caller.scope, at=at)
-            claim.answer = asdict(show(order))
+            claim.answer = show(order).as_answer()
     return answered(claim.answer)
 
 
@@ -236,15 +229,6 @@ def answered(answer: dict[str, Any]) -> Shown:
     return shown
 
 
-def refusal_of(parties: Parties) -> str | None:
-    """The problem code by which these parties cannot pay and be paid, if any."""
-    if parties.merchant_state != "active":
-        return MerchantSuspended.code
-    if parties.payer_state == "pay_suspended":
-        return codes.PaySuspended.code
-    return None if parties.payer_state == "active" else codes.HolderSuspended.code
-
-
 def _pay_once(
     asked: Asked,
     *,
@@ -253,13 +237,43 @@ def _pay_once(
     refusal: str | None = None,
     at: datetime,
 ) -> dict[str, Any]:
+    if not pay_codes.is_digits(asked.code):
+        with suppress(DeedUndone), once(key, at=at) as claim:
+            if claim.answer is None:
+                claim.answer = _pay_at_once(asked, caller=caller, refusal=refusal, at=at)
+            return dict(claim.answer)
+        # The limit is full meanwhile, or the reference taken: the steps tell which.
     with once(key, at=at) as claim:
         if claim.answer is None:
-            claim.answer = _pay(asked, caller=caller, refusal=refusal, at=at)
+            claim.answer = _pay_by_steps(asked, caller=caller, refusal=refusal, at=at)
         return dict(claim.answer)
 
 
-def _pay(asked: Asked, *, caller: Caller, refusal: str | None, at: datetime) -> dict[str, Any]:
+def _pay_at_once(
+    asked: Asked, *, caller: Caller, refusal: str | None, at: datetime
+) -> dict[str, Any]:
+    """Take a payment by the one code, in the two statements that use the code.
+
+    Raises access_log.DeedUndone when the order could not be written as it was judged.
+    """
+    tender = Tender(asked, caller=caller, refusal=refusal, at=at)
+    with naming_shortage(lambda: tender.tendered.parties):
+        use = codes.use_code(
+            caller=caller,
+            shown=codes.read_genuine(asked.code, at=at),
+            purpose=PURPOSE,
+            case_number=asked.merchant_reference,
+            occasion=tender,
+            at=at,
+        )
+    if use.resident is None:
+        return {"refusal": use.reason}
+    return _finish(tender.tendered, is_posted=tender.tendered.is_captured, at=at)
+
+
+def _pay_by_steps(
+    asked: Asked, *, caller: Caller, refusal: str | None, at: datetime
+) -> dict[str, Any]:
     shown = pay_codes.use_shown(
         asked.code, caller=caller, reference=asked.merchant_reference, at=at
     )
@@ -271,33 +285,36 @@ def _pay(asked: Asked, *, caller: Caller, refusal: str | None, at: datetime) -> 
     if found is None:
         raise NotAllowed
     parties, facts = found
-    order = _new_order(asked, caller=caller, shown=shown, parties=parties, at=at)
-    verdict = risk.judge(facts, amount_fen=order.amount_fen, bound_at=shown.bound_at, at=at)
-    refusal = refusal or refusal_of(parties) or (risk.RiskRefused.code if verdict.freezes else None)
-    limit = grades.limit_of(facts, means=PaymentLimit.Means.CODE, device=shown.device)
-    spend = grades.spend_within(facts, limit, amount_fen=order.amount_fen, at=at)
-    plan = _decide(
-        order, parties, refusal=refusal, spend=None if verdict.needs_word else spend, at=at
+    tendered = tendering.judge(
+        asked, caller=caller, shown=shown, parties=parties, facts=facts, refusal=refusal, at=at
     )
-    order.needs_pin = order.state == "confirming" and verdict.needs_pin
+    order, plan = tendered.order, tendered.plan
     written = history.write_counted_order(
         order, plan.spend, via=plan.via, actor=caller.scope, at=at
     )
     if written == "full":  # another payment was faster than this one's look at the limit
-        plan = _decide(order, parties, refusal=None, spend=None, at=at)
+        tendered.plan = tendering.decide(order, parties, refusal=None, spend=None, at=at)
         written = history.write_counted_order(order, None, actor=caller.scope, at=at)
     if written == "taken":
         known = Order.objects.values_list("id", flat=True).get(
             merchant_id=parties.merchant_id, merchant_reference=asked.merchant_reference
         )
         return {"refusal": OrderReferenceTaken.code, "payment_id": str(known)}
-    if refusal in (None, risk.RiskRefused.code):
-        risk.open_case(order, verdict, at=at)
+    return _finish(tendered, is_posted=False, at=at)
+
+
+def _finish(tendered: Tendered, *, is_posted: bool, at: datetime) -> dict[str, Any]:
+    """Do what follows a written order, in its transaction, and return the answer."""
+    order, plan = tendered.order, tendered.plan
+    if tendered.refusal in (None, risk.RiskRefused.code):
+        risk.open_case(order, tendered.verdict, at=at)
     if plan.told:
         return plan.told | {"payment_id": str(order.id)}
-    if plan.funding is not None:
-        carry_out(order, parties, plan.funding, at=at)
-    return asdict(show(order))
+    if is_posted:
+        captures.tell_captured(order, at=at)
+    elif plan.funding is not None:
+        carry_out(order, tendered.parties, plan.funding, at=at)
+    return show(order).as_answer()
 
 
 def carry_out(order: Order, parties: Parties, funding: Funding, *, at: datetime) -> None:
@@ -306,12 +323,8 @@ def carry_out(order: Order, parties: Parties, funding: Funding, *, at: datetime)
 
     Raises InsufficientFunds; BalanceMoved when a card stands behind the balance.
     """
-    try:
+    with naming_shortage(lambda: parties):
         _take_of_balance(order, parties, funding, at=at)
-    except InsufficientFunds as error:
-        if parties.card_id is None:
-            raise
-        raise BalanceMoved from error
     if funding.card is None:
         return
     debits.prepare(
@@ -339,57 +352,3 @@ def _take_of_balance(order: Order, parties: Parties, funding: Funding, *, at: da
             expires_at=None,
             at=at,
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Plan:
-    """What becomes of a new order beside its state: what pays, what is counted, what refuses it."""
-
-    told: dict[str, str] = field(default_factory=dict)
-    funding: Funding | None = None
-    spend: Spend | None = None
-
-    @property
-    def via(self) -> tuple[str, ...]:
-        is_by_card = self.funding is not None and self.funding.card is not None
-        return ("authorised",) if is_by_card else ()
-
-
-def _decide(
-    order: Order, parties: Parties, *, refusal: str | None, spend: Spend | None, at: datetime
-) -> _Plan:
-    """Set the state in which a new order is written; without `spend` the payer's word is needed."""
-    order.reason, order.confirm_by, order.captured_fen = refusal, None, 0
-    if refusal is not None:
-        order.state = "failed"
-        return _Plan(told={"refusal": refusal})
-    if spend is None:
-        order.state, order.confirm_by = "confirming", at + CONFIRM_WITHIN
-        return _Plan()
-    try:
-        funding = sources.funding_of(order.amount_fen, parties, payer_id=order.payer_id, at=at)
-    except CardNotUsable as error:
-        order.state, order.reason = "failed", error.members["reason"]
-        return _Plan(told={"refusal": error.code, "reason": error.members["reason"]})
-    if funding.card is None:
-        order.state, order.captured_fen = "captured", order.amount_fen
-    else:
-        order.state = "capturing"
-    return _Plan(funding=funding, spend=spend)
-
-
-def _new_order(
-    asked: Asked, *, caller: Caller, shown: pay_codes.Shown, parties: Parties, at: datetime
-) -> Order:
-    return Order(
-        id=uuid7(at),
-        merchant_id=parties.merchant_id,
-        till_id=caller.id,
-        payer_id=required(shown.payer_id),
-        amount_fen=asked.amount_fen,
-        title=asked.title,
-        merchant_reference=asked.merchant_reference,
-        created_at=at,
-        way=shown.way,
-        cashier=asked.cashier,
-    )

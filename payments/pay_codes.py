@@ -148,7 +148,7 @@ def use_shown(text: str, *, caller: Caller, reference: str, at: datetime) -> Sho
     asked about, and PayCodeTries, which a later try may not meet; other refusals come back as
     `reason`.
     """
-    if _DIGITS.fullmatch(text):
+    if is_digits(text):
         return _use_digits(text, caller=caller, reference=reference, at=at)
     use = codes.use_code(
         caller=caller,
@@ -159,13 +159,18 @@ def use_shown(text: str, *, caller: Caller, reference: str, at: datetime) -> Sho
     )
     if use.resident is None:
         return Shown(way=Order.Way.CODE, reason=use.reason)
-    device = use.device
+    phone = use.phone
     return Shown(
         way=Order.Way.CODE,
         payer_id=use.resident.id,
-        device=None if device is None else device.grade,
-        bound_at=None if device is None else device.bound_at,
+        device=None if phone is None else phone.grade,
+        bound_at=None if phone is None else phone.bound_at,
     )
+
+
+def is_digits(text: str) -> bool:
+    """Whether what a till has read is a pay code, and not the one code."""
+    return _DIGITS.fullmatch(text) is not None
 
 
 def purge(*, at: datetime) -> None:

@@ -16,7 +16,8 @@ from payments import accounts, app_orders, merchant_qr
 from payments.merchant_qr import MerchantCode, QrForeign, QrUnreadable
 from payments.merchants import MerchantSuspended
 from payments.models import Merchant, MerchantQr, Order
-from payments.orders import CONFIRM_WITHIN, OrderReferenceTaken
+from payments.orders import OrderReferenceTaken
+from payments.tendering import CONFIRM_WITHIN
 from vpass.common.callers import Caller, required
 from vpass.common.errors import Conflict, DomainError, NotAllowed, NotFound
 from vpass.common.idempotency import IdempotencyKey, once

@@ -6,14 +6,17 @@ Beside `payments.ledger` and `payments.proof`, only this module names the tables
 import uuid
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 from django.db import connection
 from django.db.models import OuterRef, QuerySet, Subquery
 
+from identity.queries import Look
 from payments import facts
 from payments.facts import FACTS, PAYER_STATE, Facts
 from payments.models import Account, Order, Refund, Transaction
 from payments.models import AccountLine as AccountLine  # what `postings_of` gives
+from vpass.common import prepared
 
 # What the payer's wallet `ra` has to spend, where several sources `s` pay together.
 AVAILABLE = """CASE WHEN cardinality(s.kinds) > 1 THEN (
@@ -41,6 +44,15 @@ _LOCK_RESIDENT = f"SELECT {PAYER_STATE} FROM identity_resident r WHERE id = %s F
 # What is known of the payer, together with the parties or alone.
 _LOCK_AND_LOOK = _LOCK_PARTIES.replace(
     "\nFROM payments_merchant m", f",\n{FACTS}\nFROM payments_merchant m"
+)
+# The same again as JSON, of the holder of a grant whose code is used.
+_LOOK_AT_PARTIES = (
+    "("
+    + _LOCK_AND_LOOK.replace("SELECT m.id", "SELECT json_build_array(m.id", 1)
+    .replace("\nFROM payments_merchant m", ")\nFROM payments_merchant m", 1)
+    .replace("%(payer)s", "identity_grant.resident_id")
+    .replace("%(", "%(look_")
+    + ")"
 )
 _LOOK = f"""
 SELECT {FACTS} FROM payments_merchant m, identity_resident r
@@ -197,9 +209,34 @@ def lock_and_look(
     """The same with what is known of the payer, in the same statement."""
     values = {"organisation": organisation_id, "payer": payer_id, **facts.values_at(at)}
     with connection.cursor() as cursor:
-        cursor.execute(_LOCK_AND_LOOK, values)
+        prepared.execute(cursor, "lock_and_look", _LOCK_AND_LOOK, values)
         row = cursor.fetchone()
     return None if row is None else (Parties(*row[:-1]), facts.read(row[-1]))
+
+
+def look_at_parties(*, organisation_id: uuid.UUID, at: datetime) -> Look:
+    """The same in the statement that finds the grant of a code; for `read_parties`."""
+    values = {"organisation": organisation_id, **facts.values_at(at)}
+    return Look(_LOOK_AT_PARTIES, {f"look_{name}": value for name, value in values.items()})
+
+
+def read_parties(looked: list[Any] | None) -> tuple[Parties, Facts] | None:
+    """Read what `look_at_parties` has found; None when the organisation is no merchant."""
+    if looked is None:
+        return None
+    merchant_id, *of_both, card_id, kinds, available_fen, known = looked
+    merchant_state, payer_state, payee, payer = of_both
+    parties = Parties(
+        merchant_id=uuid.UUID(merchant_id),
+        merchant_state=merchant_state,
+        payer_state=payer_state,
+        merchant_account=payee,
+        payer_account=payer,
+        card_id=None if card_id is None else uuid.UUID(card_id),
+        kinds=kinds,
+        available_fen=available_fen,
+    )
+    return parties, facts.read(known)
 
 
 def look(order: Order, *, at: datetime) -> Facts:

@@ -20,8 +20,8 @@ from payments.ledger import HoldExceeded, InsufficientFunds
 from payments.merchants import MerchantSuspended
 from payments.models import Order, PaymentLimit, ShopDoor, Visit
 from payments.orders import REFUSALS as PAYMENT_REFUSALS
-from payments.orders import refusal_of
 from payments.queries import Parties
+from payments.tendering import refusal_of
 from vpass.common import clock
 from vpass.common.callers import Caller, required
 from vpass.common.errors import Conflict, DomainError, NotAllowed, NotFound

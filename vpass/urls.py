@@ -82,6 +82,13 @@ _PAID = f"{_MERCHANT}payments/<uuid:payment_id>"
 _ASKED = f"{_MERCHANT}refund-requests/<uuid:request_id>"
 
 urlpatterns = [
+    # The busiest, since the patterns are tried one after the other
+    path(f"{_MERCHANT}payments", merchant.MerchantPayments.as_view()),
+    path(f"{_COUNTER}scans", counter.CounterScans.as_view()),
+    path(f"{_TERMINAL}scans", terminal.TerminalScans.as_view()),
+    path(f"{_RESIDENT}grants", resident.Grants.as_view()),
+    path(f"{_TERMINAL}bus-taps", buses.BusTaps.as_view()),
+    path(f"{_RESIDENT}bookings", booking.Bookings.as_view()),
     # Pages
     path("phone/", pages.PhonePage.as_view()),
     path("phone/manifest.webmanifest", pages.PhoneManifest.as_view()),
@@ -131,7 +138,6 @@ urlpatterns = [
     path(f"{_RESIDENT}face-checks/<uuid:check_id>/result", levels.FaceCheckResults.as_view()),
     path(f"{_RESIDENT}counter-numbers", levels.CounterNumbers.as_view()),
     path(f"{_RESIDENT}me", resident.Me.as_view()),
-    path(f"{_RESIDENT}grants", resident.Grants.as_view()),
     path(f"{_RESIDENT}codes", resident.ServerCodes.as_view()),
     path(f"{_RESIDENT}access-log", my_log.AccessLog.as_view()),
     path(f"{_RESIDENT}access-log/exports", my_log.AccessLogExports.as_view()),
@@ -220,7 +226,6 @@ urlpatterns = [
     path(f"{_RESIDENT}services", booking.Services.as_view()),
     path(f"{_RESIDENT}services/<uuid:service_id>", booking.OneService.as_view()),
     path(f"{_RESIDENT}services/<uuid:service_id>/slots", booking.Slots.as_view()),
-    path(f"{_RESIDENT}bookings", booking.Bookings.as_view()),
     path(f"{_RESIDENT}bookings/<uuid:booking_id>", booking.OneBooking.as_view()),
     path(
         f"{_RESIDENT}bookings/<uuid:booking_id>/confirmation",
@@ -234,7 +239,6 @@ urlpatterns = [
     path(f"{_COUNTER}desk-keys", counter.DeskKeys.as_view()),
     path(f"{_COUNTER}sessions", counter.Sessions.as_view()),
     path(f"{_COUNTER}sessions/current", counter.CurrentSession.as_view()),
-    path(f"{_COUNTER}scans", counter.CounterScans.as_view()),
     path(f"{_COUNTER}scans/<uuid:scan_id>/photo", level_desk.ScanPhotos.as_view()),
     path(f"{_COUNTER}level-raises", level_desk.LevelRaises.as_view()),
     path(f"{_COUNTER}enrolments", level_desk.CounterEnrolments.as_view()),
@@ -273,9 +277,7 @@ urlpatterns = [
         department.CaseShareDecisions.as_view(),
     ),
     # Terminals
-    path(f"{_TERMINAL}scans", terminal.TerminalScans.as_view()),
     path(f"{_TERMINAL}scanner-bundle", terminal.ScannerBundles.as_view()),
-    path(f"{_TERMINAL}bus-taps", buses.BusTaps.as_view()),
     # Issuers of cards
     path(f"{_ISSUER}card-freezes", issuer.IssuedCardFreezes.as_view()),
     path(f"{_ISSUER}card-lifts", issuer.IssuedCardLifts.as_view()),
@@ -283,7 +285,6 @@ urlpatterns = [
     path(f"{_ISSUER}card-expiries", issuer.IssuedCardExpiries.as_view()),
     # Merchants
     path(f"{_MERCHANT}till-keys", merchant.TillKeys.as_view()),
-    path(f"{_MERCHANT}payments", merchant.MerchantPayments.as_view()),
     path(f"{_MERCHANT}payments/<uuid:payment_id>", merchant.MerchantPayment.as_view()),
     path(f"{_MERCHANT}payments/<uuid:payment_id>/cancellation", merchant.Cancellations.as_view()),
     path(f"{_MERCHANT}payments/<uuid:payment_id>/refunds", merchant.Refunds.as_view()),

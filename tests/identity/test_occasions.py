@@ -1,16 +1,15 @@
 """What another floor does with a code: looked up, judged and written in its own statements."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 import pytest
 from django.db import transaction
-from django.db.models import F
 
 from identity import codes
 from identity.access_log import Deed, DeedUndone
 from identity.models import AccessLine, Grant, Organisation, Redemption
+from identity.queries import GrantFound, Look
 from tests import city
 from tests.statements import statements
 
@@ -24,11 +23,12 @@ class Renaming:
         self.goes, self.reason = goes, reason
         self.seen: list[int] = []
 
-    def looks_at(self) -> Mapping[str, Any]:
-        return {"holders_level": F("resident__level")}
+    def looks_at(self) -> Look:
+        levels = "SELECT r.level FROM identity_resident r WHERE r.id = identity_grant.resident_id"
+        return Look(f"to_json(({levels}) + %(look_more)s)", {"look_more": 10})
 
-    def refusal(self, grant: Grant) -> str | None:
-        self.seen.append(vars(grant)["holders_level"])
+    def refusal(self, found: GrantFound) -> str | None:
+        self.seen.append(found.looked)
         return self.reason
 
     def deed(self) -> Deed:
@@ -68,7 +68,7 @@ def test_occasion__accepted__looked_at_and_done_in_the_same_two_statements(
 
     assert len(sent) == 2
     assert found.reason is None
-    assert occasion.seen == [2]
+    assert occasion.seen == [12]
     assert name_of(hall) == "Renamed"
 
 

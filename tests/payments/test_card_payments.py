@@ -253,7 +253,7 @@ def test_pay__merchant_suspended_while_the_bank_books__what_was_taken_is_capture
     assert (Order.objects.get().state, shop.balance_fen) == ("captured", PRICE_FEN)
 
 
-def test_pay__over_http_by_card__exactly_fourteen_statements_and_the_till_can_ask(
+def test_pay__over_http_by_card__exactly_twelve_statements_and_the_till_can_ask(
     shop: Shop, buyer: Buyer, grant: city.HeldGrant, at: datetime
 ):
     shop.till.pay(grant.code(at))  # the first one reads the city's keys
@@ -262,7 +262,7 @@ def test_pay__over_http_by_card__exactly_fourteen_statements_and_the_till_can_as
         answer = shop.till.pay(grant.code(at))
 
     assert (answer.status_code, answer.json()["state"]) == (201, "capturing")
-    assert len(sent) == 14, "\n".join(sent)
+    assert len(sent) == 12, "\n".join(sent)
     path = f"/api/merchant/v1/payments/{answer.json()['id']}"
     assert shop.till.send("GET", path).json()["state"] == "capturing"
     shown = buyer.phone.send("GET", "/api/resident/v1/payments").json()["items"]

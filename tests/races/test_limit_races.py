@@ -8,6 +8,7 @@ import pytest
 
 from payments import history, pins
 from payments.models import Order, PaymentPin, Spending
+from payments.orders import Shown
 from payments.settlement import windows
 from tests import city
 from tests.paying import PIN, digits, set_pin
@@ -45,20 +46,20 @@ def used() -> int:
     return sum(Spending.objects.filter(grade="C").values_list("used_fen", flat=True))
 
 
-def spend_at_once(shop: Shop, phone: city.Phone, at: datetime) -> Counter[str]:
-    codes = [digits(phone, at=at) for _ in range(PAYERS)]
+def spend_at_once(shop: Shop, codes: list[str], at: datetime) -> Counter[str]:
     found = together(PAYERS, lambda n: shop.pay(codes[n], at=at, amount_fen=PRICE_FEN))
     return Counter(getattr(each, "state", repr(each)) for each in found)
 
 
 def test_limit__ten_payments_and_room_for_five__five_captured(
-    shop: Shop, phone: city.Phone, at: datetime
+    shop: Shop, phone: city.Phone, grant: city.HeldGrant, at: datetime
 ):
     tried, broken = rounds(short=2), 0
     fill(shop, phone, LIMIT_FEN * tried + PRICE_FEN, at=at)
 
     for _ in range(tried):
-        seen = spend_at_once(shop, phone, at)
+        codes = [digits(phone, at=at) if n % 2 else grant.code(at) for n in range(PAYERS)]
+        seen = spend_at_once(shop, codes, at)
         broken += seen != {"captured": 5, "confirming": PAYERS - 5}
         broken += used() != LIMIT_FEN
         Spending.objects.all().delete()  # a new day
@@ -69,23 +70,51 @@ def test_limit__ten_payments_and_room_for_five__five_captured(
     assert Order.objects.filter(state="captured").count() == 5 * tried
 
 
+@pytest.mark.parametrize("form", ["digits", "code"])
 def test_limit__guard_off__the_same_race_goes_over_it(
-    shop: Shop, phone: city.Phone, at: datetime, monkeypatch: pytest.MonkeyPatch
+    shop: Shop,
+    phone: city.Phone,
+    grant: city.HeldGrant,
+    at: datetime,
+    form: str,
+    monkeypatch: pytest.MonkeyPatch,
 ):
     fill(shop, phone, PAYERS * PRICE_FEN * CHANCES, at=at)
-    bound = "WHERE %(daily_fen)s::bigint IS NULL OR s.used_fen + EXCLUDED.used_fen <= %(daily_fen)s"
-    unbound = history._WRITE.replace(bound, "")
-    assert unbound != history._WRITE
-    monkeypatch.setattr(history, "_WRITE", unbound)
+    name, prefix = {"digits": ("_WRITE", ""), "code": ("_DEED", "deed_")}[form]
+    bound = (
+        "WHERE %(daily_fen)s::bigint IS NULL OR s.used_fen + EXCLUDED.used_fen <= %(daily_fen)s"
+    ).replace("%(", f"%({prefix}")
+    unbound = getattr(history, name).replace(bound, "")
+    assert unbound != getattr(history, name)
+    monkeypatch.setattr(history, name, unbound)
 
     worst = 0
     for _ in range(CHANCES):
-        worst = max(worst, spend_at_once(shop, phone, at)["captured"])
+        shown = [
+            digits(phone, at=at) if form == "digits" else grant.code(at) for _ in range(PAYERS)
+        ]
+        worst = max(worst, spend_at_once(shop, shown, at)["captured"])
         Spending.objects.all().delete()
         if worst > 5:
             break
 
     assert worst > 5, "without the guard more is paid than the limit allows"
+
+
+def test_limit__one_code_at_two_tills_and_full_meanwhile__one_order(
+    shop: Shop, phone: city.Phone, grant: city.HeldGrant, at: datetime
+):
+    other = open_shop(name="白浪河书店", key_id="till-2", system=shop.system)
+    fill(shop, phone, LIMIT_FEN * 2, at=at)
+    shop.pay(grant.code(at), at=at, amount_fen=PRICE_FEN)
+    Spending.objects.update(used_fen=LIMIT_FEN - 1)
+    code = grant.code(at)
+
+    found = together(4, lambda n: (shop if n % 2 else other).pay(code, at=at, amount_fen=1 + n % 2))
+
+    assert sum(isinstance(each, Shown) for each in found) == 1
+    assert Order.objects.count() == 2
+    assert used() in (LIMIT_FEN - 1, LIMIT_FEN)
 
 
 def test_limit__one_reference_at_once__counted_once(shop: Shop, phone: city.Phone, at: datetime):

@@ -292,13 +292,13 @@ def suspend_while_paying(
     """The order in which a payment and a suspension end, when the payment has judged the parties
     and not written yet; and what the payment met."""
     gate, ended = Gate(), list[str]()
-    write = history.write_counted_order
+    deed_of = history.order_deed
 
     def slowly(*given: Any, **named: Any) -> Any:
         gate.pass_through()
-        return write(*given, **named)
+        return deed_of(*given, **named)
 
-    monkeypatch.setattr(history, "write_counted_order", slowly)
+    monkeypatch.setattr(history, "order_deed", slowly)
 
     def pay() -> str:
         try:
@@ -321,7 +321,7 @@ def suspend_while_paying(
         return ""
 
     found = together(2, lambda index: [pay, suspend][index]())
-    monkeypatch.setattr(history, "write_counted_order", write)
+    monkeypatch.setattr(history, "order_deed", deed_of)
     return ended, found[0]
 
 
@@ -357,8 +357,9 @@ def test_suspend__guard_off__a_payment_ends_after_it(
     monkeypatch: pytest.MonkeyPatch,
 ):
     fill(shop, phone, 100_000, at=at)
-    read = queries._LOCK_AND_LOOK.replace("FOR SHARE OF m, r", "")
-    monkeypatch.setattr(queries, "_LOCK_AND_LOOK", read)
+    read = queries._LOOK_AT_PARTIES.replace("FOR SHARE OF m, r", "")
+    assert read != queries._LOOK_AT_PARTIES
+    monkeypatch.setattr(queries, "_LOOK_AT_PARTIES", read)
 
     ended, met = suspend_while_paying(shop, grant.code(at), who, at=at, monkeypatch=monkeypatch)
 

@@ -85,6 +85,11 @@ class _OpenOnRead(DeferredAttribute):
         instance.__dict__[self.field.attname] = value
 
 
+def as_read(value: bytes | memoryview | None) -> Any:
+    """A sealed value of a row which was read by hand: for its field of a model, opened on read."""
+    return None if value is None else _Sealed(value)
+
+
 class SealedText(models.BinaryField):  # type: ignore[type-arg]
     """Text which the database sees only sealed; in Python it is a str or None.
 
@@ -100,7 +105,7 @@ class SealedText(models.BinaryField):  # type: ignore[type-arg]
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> _Sealed | None:
         """What is read stays sealed until the attribute is looked at."""
-        return None if value is None else _Sealed(value)
+        return as_read(value)  # type: ignore[no-any-return]
 
     def pre_save(self, model_instance: models.Model, add: bool) -> _Sealed | None:
         """The sealed form for the row's place."""

@@ -44,7 +44,7 @@ from vpass.common.api.authentication import (
 from vpass.common.api.openapi import AudienceSchema, describes
 from vpass.common.api.pages import PageQuery, page_serializer
 from vpass.common.api.problems import render_exception
-from vpass.common.api.serializers import QuerySerializer, StrictSerializer, validated
+from vpass.common.api.serializers import QuerySerializer, StrictSerializer, read_into
 from vpass.common.callers import Caller
 from vpass.common.http_signatures import VerifiedSignature
 from vpass.common.idempotency import IdempotencyKey, request_digest
@@ -156,11 +156,11 @@ class Endpoint(APIView):
 
     def read(self, serializer: type[Serializer[Any]]) -> dict[str, Any]:
         """The validated body; raises BadRequest with `errors`, or MediaTypeRefused."""
-        return validated(serializer(data=self.request.data))
+        return read_into(serializer, self.request.data)
 
     def read_query(self, serializer: type[QuerySerializer]) -> dict[str, Any]:
         """The validated parameters of the URL; raises BadRequest with `errors`."""
-        return validated(serializer(data=self.request.query_params))
+        return read_into(serializer, self.request.query_params)
 
     def idempotency(self) -> IdempotencyKey:
         """Which request this is; raises KeyMissing or KeyInvalid."""

@@ -11,7 +11,7 @@ from django.http import QueryDict
 from rest_framework import serializers
 
 from vpass.common.api.parsing import refused
-from vpass.common.api.serializers import QuerySerializer, StrictSerializer, validated
+from vpass.common.api.serializers import QuerySerializer, StrictSerializer, read_into
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100
@@ -50,7 +50,7 @@ def read_page_request(
     `salt` names list and caller: cursors are signed with it. `query` says which other parameters
     the list takes.
     """
-    asked = validated(query(data=parameters))
+    asked = read_into(query, parameters)
     cursor = asked.get("cursor")
     if cursor is None:
         return PageRequest(limit=asked["limit"], after=None)

@@ -2,10 +2,13 @@
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
+from django.core.validators import ProhibitNullCharactersValidator
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail
+from rest_framework.validators import ProhibitSurrogateCharactersValidator
 
 from vpass.common.api.parsing import is_clean
 from vpass.common.errors import BadRequest
@@ -60,6 +63,34 @@ class QuerySerializer(StrictSerializer):
             raise serializers.ValidationError(errors)
         # DRF reads numbers from texts by itself; a plain dict keeps it from HTML form rules.
         return serializers.Serializer.to_internal_value(self, dict(data.items()))
+
+
+def read_into(serializer: type[serializers.Serializer[Any]], data: Any) -> dict[str, Any]:
+    """What a serializer of this class reads from `data`; raises BadRequest as `validated` does.
+
+    DRF copies every field of a class for each object. Reading leaves nothing behind in them, so
+    one object serves all requests.
+    """
+    try:
+        values: dict[str, Any] = _reader(serializer).run_validation(data)
+    except serializers.ValidationError as error:
+        raise BadRequest(errors=field_errors(error.detail)) from error
+    return values
+
+
+@cache
+def _reader(serializer: type[serializers.Serializer[Any]]) -> serializers.Serializer[Any]:
+    reader = serializer()
+    for field in reader.fields.values():
+        # Slow, and asked before: whatever comes here was read strictly (encodings, is_clean).
+        field.validators = [each for each in field.validators if not _is_about_letters(each)]
+    return reader
+
+
+def _is_about_letters(validator: Any) -> bool:
+    return isinstance(
+        validator, ProhibitSurrogateCharactersValidator | ProhibitNullCharactersValidator
+    )
 
 
 def validated(serializer: serializers.BaseSerializer[Any]) -> dict[str, Any]:
