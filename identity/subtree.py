@@ -8,7 +8,16 @@ from django.db import connection
 from django.db.models import Model, QuerySet
 from django.db.models.expressions import RawSQL
 
-from identity.models import ATTRIBUTES, SCENES, Desk, Organisation, RelyingParty, Staff, Terminal
+from identity.models import (
+    ATTRIBUTES,
+    SCENES,
+    Desk,
+    Organisation,
+    RelyingParty,
+    Staff,
+    Store,
+    Terminal,
+)
 from vpass.common.callers import Caller, required
 from vpass.common.errors import NotAllowed, NotFound
 
@@ -59,6 +68,11 @@ def desks_of(caller: Caller) -> QuerySet[Desk]:
 def terminals_of(caller: Caller) -> QuerySet[Terminal]:
     """Return their terminals and systems."""
     return Terminal.objects.filter(organisation_id__in=_below(caller))
+
+
+def stores_of(caller: Caller) -> QuerySet[Store]:
+    """Return their stores."""
+    return Store.objects.filter(organisation_id__in=_below(caller))
 
 
 def staff_of(caller: Caller) -> QuerySet[Staff]:

@@ -36,7 +36,15 @@ from payments.models.ledger import (
     Posting,
     Transaction,
 )
-from payments.models.orders import Merchant, Order, OrderChange, Refund, RefundRequest
+from payments.models.orders import (
+    PURPOSE,
+    SCENE,
+    Merchant,
+    Order,
+    OrderChange,
+    Refund,
+    RefundRequest,
+)
 from payments.models.paying import (
     MerchantQr,
     PayCode,
@@ -51,6 +59,7 @@ from payments.models.paying import (
 from payments.models.settlement import (
     MerchantApplication,
     Proposal,
+    SettingChange,
     SettlementLine,
     Window,
     WindowChange,
@@ -58,6 +67,8 @@ from payments.models.settlement import (
 from payments.models.shops import ShopDoor, Visit, VisitChange
 
 __all__ = [
+    "PURPOSE",
+    "SCENE",
     "Account",
     "AccountLine",
     "Balance",
@@ -102,6 +113,7 @@ __all__ = [
     "RefundRequest",
     "RiskCase",
     "RiskRule",
+    "SettingChange",
     "SettlementLine",
     "ShopDoor",
     "Spending",
