@@ -6,10 +6,9 @@ was never paid.
 """
 
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Final
+from typing import Any
 
 from django.db import connection
 from django.db.models import QuerySet
@@ -30,10 +29,6 @@ COUNT = """
         WHERE %(daily_fen)s::bigint IS NULL OR s.used_fen + EXCLUDED.used_fen <= %(daily_fen)s
     RETURNING 1
 """
-
-
-# What 银发〔2017〕296号, article 12, lets be paid by barcode in a day; A by agreement.
-CAPS: Final[Mapping[str, int | None]] = {"A": None, "B": 500_000, "C": 100_000, "D": 50_000}
 
 
 class LimitExceeded(Conflict):

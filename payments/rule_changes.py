@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from payments.grades import CAPS
-from payments.models import Merchant, PaymentLimit, RiskRule
+from payments.models import CAPS, Merchant, PaymentLimit, RiskRule
 from payments.orders import MAX_PAYMENT_FEN
 from vpass.common.callers import Caller
 from vpass.common.errors import Conflict, DomainError, NotFound

@@ -53,19 +53,8 @@ class MerchantSuspensions(FinanceEndpoint):
         return Response({"id": merchant.id, "state": merchant.state})
 
 
-class MerchantReinstatements(FinanceEndpoint):
-    """A suspended merchant is to go on."""
-
-    @describes(
-        request=ChangeReason,
-        answers={201: ProposalDecided},
-        idempotent=True,
-        problems=[NotFound, IllegalTransition, proposals.ProposalWaiting],
-        examples=examples.REINSTATE_MERCHANT,
-    )
-    def post(self, request: Request, merchant_id: UUID) -> Response:
-        """Propose it; another accountant approves."""
-        return self.propose(Proposal.Action.REINSTATE_MERCHANT, merchant_id, ChangeReason)
+class _MerchantChange(FinanceEndpoint):
+    """Something about a merchant is to change."""
 
     def propose(
         self, action: Proposal.Action, merchant_id: UUID, shape: type[StrictSerializer]
@@ -84,7 +73,22 @@ class MerchantReinstatements(FinanceEndpoint):
         return Response(vars(proposed), status=201)
 
 
-class RefundAloneChanges(MerchantReinstatements):
+class MerchantReinstatements(_MerchantChange):
+    """A suspended merchant is to go on."""
+
+    @describes(
+        request=ChangeReason,
+        answers={201: ProposalDecided},
+        idempotent=True,
+        problems=[NotFound, IllegalTransition, proposals.ProposalWaiting],
+        examples=examples.REINSTATE_MERCHANT,
+    )
+    def post(self, request: Request, merchant_id: UUID) -> Response:
+        """Propose it; another accountant approves."""
+        return self.propose(Proposal.Action.REINSTATE_MERCHANT, merchant_id, ChangeReason)
+
+
+class RefundAloneChanges(_MerchantChange):
     """How much one till of a merchant gives back alone is to change."""
 
     @describes(

@@ -9,8 +9,7 @@ from rest_framework.response import Response
 from payments import proposals, rule_changes
 from payments.api import store_examples as examples
 from payments.api.finance import FinanceEndpoint, ProposalDecided
-from payments.grades import CAPS
-from payments.models import PaymentLimit, Proposal, RiskRule, SettingChange
+from payments.models import CAPS, PaymentLimit, Proposal, RiskRule, SettingChange
 from payments.orders import MAX_PAYMENT_FEN
 from vpass.common.api import StrictSerializer, describes, page_serializer
 from vpass.common.errors import NotFound

@@ -65,5 +65,9 @@ class Migration(migrations.Migration):
             name='proposal',
             field=models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, to='payments.proposal'),
         ),
+        migrations.AddConstraint(
+            model_name='paymentlimit',
+            constraint=models.CheckConstraint(condition=models.Q(('daily_fen__isnull', True), ('grade', 'A'), models.Q(('daily_fen__lte', 500000), ('grade', 'B')), models.Q(('daily_fen__lte', 100000), ('grade', 'C')), models.Q(('daily_fen__lte', 50000), ('grade', 'D')), _connector='OR'), name='payment_limit_cap'),
+        ),
         append_only("payments_settingchange"),
     ]

@@ -46,6 +46,7 @@ from payments.models.orders import (
     RefundRequest,
 )
 from payments.models.paying import (
+    CAPS,
     MerchantQr,
     PayCode,
     PayCodeFailure,
@@ -67,6 +68,7 @@ from payments.models.settlement import (
 from payments.models.shops import ShopDoor, Visit, VisitChange
 
 __all__ = [
+    "CAPS",
     "PURPOSE",
     "SCENE",
     "Account",

@@ -1,6 +1,7 @@
 """Stores are registered, renamed and opened again by two, closed by one; tills stand in them."""
 
 from datetime import datetime
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -145,3 +146,21 @@ def test_store__cannot_be_done__its_own_code_and_nothing_done(
         cursor.execute(
             "UPDATE identity_terminal SET store_id = %s WHERE id = %s", [theirs.id, till.id]
         )
+
+
+def test_migration__merchants_with_tills__get_a_first_store(office: Office, shop: Organisation):
+    biller = Organisation.objects.create(
+        parent=office.city, kind="merchant", name_zh="水务", name_en="Water"
+    )
+    till, system = (
+        city.make_terminal(each, scene=scene, key_id=scene).terminal
+        for each, scene in ((shop, "pay"), (biller, "department"))
+    )
+
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(import_module("identity.migrations.0008_stores").FIRST_STORES)
+
+    store = Store.objects.get()
+    assert (store.organisation_id, store.code, store.name_zh) == (shop.id, "S01", "惠民超市")
+    assert list(Terminal.objects.filter(store=store)) == [till]
+    assert Terminal.objects.get(id=system.id).store is None

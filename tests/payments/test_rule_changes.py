@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import ProgrammingError
+from django.db import IntegrityError, ProgrammingError
 
 from payments import proposals
 from payments.models import PaymentLimit, Proposal, RiskRule, SettingChange
@@ -173,6 +173,8 @@ def test_change__cannot_be_done__its_own_code_and_nothing_kept(
     assert list(RiskRule.objects.order_by("name").values()) == rules
     assert list(PaymentLimit.objects.order_by("id").values()) == limits
     assert (Proposal.objects.count(), SettingChange.objects.count()) == (0, 0)
+    with pytest.raises(IntegrityError):
+        PaymentLimit.objects.filter(means="static").update(daily_fen=50_001)
     grade_a = {"means": "pin", "device": "hardware", "level": 3, "daily_fen": None}
     assert post(people[0], "/payment-limit-changes", LIMIT | grade_a).status_code == 201
 
