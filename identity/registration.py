@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 
 from identity import organisations, staff, states, subtree
 from identity.history import change_state
-from identity.models import Desk, Entitlement, Organisation, Staff, Store, Terminal
+from identity.models import Desk, Entitlement, Organisation, Staff, Terminal
 from vpass.common import audit
 from vpass.common.callers import Caller, required
 from vpass.common.errors import Conflict, DomainError, NotAllowed, NotFound
@@ -189,14 +189,10 @@ def register_terminal(
 
     A merchant's may name the `store` it stands in. Raises SceneOfCity, BeyondBounds, NotFound.
     """
-    said = {**detail}
-    store_id = said.pop("store", None)
-    _refuse_city_wide(said["scene"], caller=caller)
-    _refuse_beyond(organisation.id, scenes=[said["scene"]])
-    stores = Store.objects.filter(organisation=organisation, id=store_id)
-    if store_id is not None and not stores.exists():
-        raise NotFound
-    made = Terminal(organisation=organisation, store_id=store_id, **said)
+    _refuse_city_wide(detail["scene"], caller=caller)
+    _refuse_beyond(organisation.id, scenes=[detail["scene"]])
+    store = subtree.find_store(organisation.id, detail.get("store"))
+    made = Terminal(organisation=organisation, **{**detail, "store": store})
     _insert(made)
     _audit("terminal.registered", made, caller=caller, at=at, under=str(organisation.id))
     return enrol_terminal_anew(made, {}, caller=caller, at=at)

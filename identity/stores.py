@@ -3,7 +3,6 @@
 As in `registration`, `proposals` has seen two people agree, but for the closing, which one does.
 """
 
-import uuid
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -11,11 +10,11 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
+from identity import subtree
 from identity.models import Organisation, Store, Terminal
 from identity.registration import KindNotBelow, Made, NameTaken
 from vpass.common import audit
 from vpass.common.callers import Caller, required
-from vpass.common.errors import NotFound
 
 SAID = ("name_zh", "name_en", "address", "longitude", "latitude")
 
@@ -46,7 +45,7 @@ def place_terminal(
 ) -> Made:
     """Have a till or door stand in a store of its organisation, or in none, from its next request
     on. Raises NotFound for another's store."""
-    terminal.store = find_store(terminal.organisation_id, detail["store"])
+    terminal.store = subtree.find_store(terminal.organisation_id, detail["store"])
     terminal.save(update_fields=["store"])
     audit.record(
         actor=caller.scope,
@@ -56,16 +55,6 @@ def place_terminal(
         at=at,
     )
     return Made(id=terminal.id)
-
-
-def find_store(organisation_id: uuid.UUID, store_id: str | None) -> Store | None:
-    """Return an organisation's store, or None for none. Raises NotFound, also for another's."""
-    if store_id is None:
-        return None
-    found = Store.objects.filter(id=store_id, organisation_id=organisation_id).first()
-    if found is None:
-        raise NotFound
-    return found
 
 
 def stores_of_caller(caller: Caller) -> QuerySet[Store]:

@@ -93,6 +93,12 @@ def find(rows: QuerySet[Row], row_id: uuid.UUID) -> Row:
     return row
 
 
+def find_store(organisation_id: uuid.UUID, store_id: str | None) -> Store | None:
+    """Return an organisation's store, or None for None. Raises NotFound, also for another's."""
+    stores = Store.objects.filter(organisation_id=organisation_id)
+    return None if store_id is None else find(stores, uuid.UUID(store_id))
+
+
 def find_below(caller: Caller, organisation_id: uuid.UUID) -> Organisation:
     """Return an organisation about which the caller's may decide from above.
 

@@ -26,7 +26,7 @@ from vpass.common.clock import city_date
 from vpass.common.errors import NotAllowed, NotFound
 
 _REFERENCE = r"^[0-9A-Za-z._-]{1,64}\Z"
-STORE_CODE = r"^[0-9A-Za-z-]{1,16}\Z"
+_STORE_CODE = r"^[0-9A-Za-z-]{1,16}\Z"
 
 
 class PaymentRequest(StrictSerializer):
@@ -90,7 +90,7 @@ class RefundMade(StrictSerializer):
 
 class MerchantPaymentsQuery(PageQuery):
     store = serializers.RegexField(
-        STORE_CODE, max_length=16, required=False, help_text="The code of one of the stores."
+        _STORE_CODE, max_length=16, required=False, help_text="The code of one of the stores."
     )
 
 

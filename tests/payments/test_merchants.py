@@ -1,5 +1,6 @@
 """A merchant is stopped by one and let go on by two: paid in no way meanwhile, and not paid out."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -9,11 +10,12 @@ from django.db import transaction
 from identity.models import Organisation
 from payments import charges
 from payments.confirmations import MerchantSuspended
-from payments.models import Order, Proposal, SettingChange, Transaction
+from payments.models import Bill, Order, Proposal, SettingChange, Transaction
 from tests import city
 from tests.banking import make_accountants
+from tests.billing import open_order, open_payment, open_waterworks
 from tests.paying import digits, make_qr, scan
-from tests.shop import RESIDENT, Shop, confirm, signed
+from tests.shop import MERCHANT, RESIDENT, Shop, confirm, signed
 from tests.shops import enter, leave, make_door
 from vpass.common.models import AuditEvent
 
@@ -45,37 +47,74 @@ def owe(shop: Shop, payer: city.Phone, number: int, *, at: datetime) -> str:
     return owed.state
 
 
-def ways(shop: Shop, payer: city.Phone, waiting: list[Order], printed: str, *, at: datetime) -> Any:
-    """What each way of paying meets now, over HTTP."""
-    path = f"/payments/{waiting[0].id}/confirmation"
-    word = {"confirmation": signed(payer, waiting[0], at=at)}
-    body = {"text": printed, "amount_fen": 100}
-    answers = {
-        "digits": shop.till.pay(digits(payer, at=at)),
-        "code": shop.till.pay(payer.grant(at=at).code(at)),
-        "waiting": payer.send("POST", RESIDENT + path, word, key=city.new_key()),
-        "printed": payer.send("POST", f"{RESIDENT}/scanned-payments", body, key=city.new_key()),
-        "refund": shop.till.refund(waiting[1].id),
-    }
-    return {way: city.problem(answer) for way, answer in answers.items()}
+@dataclass
+class Asked:
+    """What was asked of a shop before it is stopped: payments that wait for the payer's word, one
+    that was paid, and what more can be paid by."""
+
+    waiting: list[Order]
+    paid: Order
+    printed: str
+    bill: Bill
+    handle: str
 
 
 @pytest.fixture
-def waiting(shop: Shop, payer: city.Phone, at: datetime) -> list[Order]:
-    """A payment that waits for its payer's word, and one that was paid."""
-    found = [scan(payer, make_qr(shop, at=at).text, at=at) for _ in range(2)]
-    confirm(payer, found[1], at=at)
-    return found
+def before(shop: Shop, payer: city.Phone, at: datetime) -> Asked:
+    body = {"merchant_id": str(shop.merchant.id)}
+    given = payer.send("POST", f"{RESIDENT}/payer-handles", body, key=city.new_key()).json()
+    bill = open_waterworks(shop).issue_to(payer)
+    by_qr, paid = (scan(payer, make_qr(shop, at=at).text, at=at) for _ in range(2))
+    by_link = scan(payer, make_qr(shop, kind="link", at=at).text, at=at)
+    confirm(payer, paid, at=at)
+    opened = app_order(shop, given["handle"]).json()["id"]
+    return Asked(
+        waiting=[
+            by_qr, by_link, open_order(payer, bill, 500, at=at), Order.objects.get(id=opened),
+        ],
+        paid=paid,
+        printed=make_qr(shop, kind="static", at=at).text,
+        bill=bill,
+        handle=given["handle"],
+    )  # fmt: skip
+
+
+def app_order(shop: Shop, handle: str) -> Any:
+    asked = {"payer": handle, "amount_fen": 300, "title": "网上订单"}
+    asked["merchant_reference"] = city.new_key()
+    return shop.till.send("POST", f"{MERCHANT}/app-orders", asked, key=city.new_key())
+
+
+def word(payer: city.Phone, order: Order, *, at: datetime) -> Any:
+    path = f"{RESIDENT}/payments/{order.id}/confirmation"
+    return payer.send(
+        "POST", path, {"confirmation": signed(payer, order, at=at)}, key=city.new_key()
+    )
+
+
+def ways(shop: Shop, payer: city.Phone, before: Asked, *, at: datetime) -> list[tuple[int, str]]:
+    """What each way of paying meets now, and a refund, over HTTP."""
+    scanned = {"text": before.printed, "amount_fen": 100}
+    answers = [
+        shop.till.pay(digits(payer, at=at)),
+        shop.till.pay(payer.grant(at=at).code(at)),
+        *(word(payer, order, at=at) for order in before.waiting),
+        payer.send("POST", f"{RESIDENT}/scanned-payments", scanned, key=city.new_key()),
+        open_payment(payer, before.bill, 100),
+        app_order(shop, before.handle),
+        shop.till.refund(before.paid.id),
+    ]
+    return [city.problem(answer) for answer in answers]
 
 
 def test_suspend__by_one_with_a_reason__refused_in_every_way_until_two_reinstate(
     people: list[city.DeskBrowser],
     shop: Shop,
     payer: city.Phone,
-    waiting: list[Order],
+    before: Asked,
     at: datetime,
 ):
-    path, printed = f"/merchants/{shop.merchant.id}", make_qr(shop, kind="static", at=at).text
+    path = f"/merchants/{shop.merchant.id}"
     make_door(shop, 2_000)
     inside = enter(shop, digits(payer, at=at), at=at)
     paid = Transaction.objects.count()
@@ -86,7 +125,7 @@ def test_suspend__by_one_with_a_reason__refused_in_every_way_until_two_reinstate
     assert found.json() == {"id": str(shop.merchant.id), "state": "suspended"}
     again = post(people[1], f"{path}/suspension", {"reason": "again"})
     assert (again.status_code, again.json()["state"]) == (200, "suspended")
-    assert set(ways(shop, payer, waiting, printed, at=at).values()) == {SUSPENDED}
+    assert ways(shop, payer, before, at=at) == [SUSPENDED] * 10
     with pytest.raises(MerchantSuspended):
         enter(shop, digits(payer, at=at), at=at)
     with pytest.raises(MerchantSuspended):
@@ -108,7 +147,7 @@ def test_suspend__by_one_with_a_reason__refused_in_every_way_until_two_reinstate
     assert post(people[1], f"/proposals/{proposed}/approval", {}).status_code == 200
 
     assert shop.till.pay(digits(payer, at=at)).json()["state"] == "captured"
-    assert shop.till.refund(waiting[1].id).status_code == 201
+    assert shop.till.refund(before.paid.id).status_code == 201
     assert leave(shop, inside.id, 100, at=at).state == "paid"
     assert charges.collect_due(at=at) == 1
     change = SettingChange.objects.get()
@@ -123,17 +162,16 @@ def test_suspend__by_one_with_a_reason__refused_in_every_way_until_two_reinstate
 
 
 def test_organisation_suspended_in_the_registry__nothing_is_paid_to_it_either(
-    shop: Shop, payer: city.Phone, waiting: list[Order], at: datetime
+    shop: Shop, payer: city.Phone, before: Asked, at: datetime
 ):
     organisation = Organisation.objects.filter(id=shop.merchant.organisation_id)
     organisation.update(state="suspended")
 
     assert city.problem(shop.till.pay(digits(payer, at=at))) == (401, "signature.key_unknown")
-    with pytest.raises(MerchantSuspended):
-        confirm(payer, waiting[0], at=at)
+    assert [city.problem(word(payer, each, at=at)) for each in before.waiting] == [SUSPENDED] * 4
     assert owe(shop, payer, 2, at=at) == "due"
     assert charges.collect_due(at=at) == 0
 
     organisation.update(state="active")
-    assert confirm(payer, waiting[0], at=at).state == "captured"
+    assert word(payer, before.waiting[0], at=at).json()["state"] == "captured"
     assert charges.collect_due(at=at) == 1
