@@ -202,6 +202,8 @@ def find_machine_caller(key_id: str, at: datetime) -> KnownCaller | None:
             id=found.terminal_id,
             key_id=key_id,
             organisation_id=found.organisation_id,
+            store_id=found.store_id,
+            is_closed=found.is_closed,
             scene=found.scene,
         ),
         key=VerificationKey.from_bytes(found.algorithm, found.public_key),

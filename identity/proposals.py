@@ -11,7 +11,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
-from identity import registration, relying_parties, staffing, states, subtree
+from identity import registration, relying_parties, staffing, states, stores, subtree
 from identity.models import Organisation, RegistrationProposal, Staff
 from identity.organisations import is_open
 from identity.registration import Made
@@ -74,6 +74,10 @@ def _terminal(caller: Caller, row_id: uuid.UUID) -> Any:
     return registration.find(caller, "terminal", row_id)
 
 
+def _store(caller: Caller, row_id: uuid.UUID) -> Any:
+    return registration.find(caller, "store", row_id)
+
+
 def _staff(caller: Caller, row_id: uuid.UUID) -> Any:
     return registration.find(caller, "staff", row_id)
 
@@ -95,6 +99,10 @@ ACTIONS: dict[str, _Action] = {
     "terminal.register": _Action(find=_organisation, do=registration.register_terminal),
     "terminal.enrol": _Action(find=_terminal, do=registration.enrol_terminal_anew),
     "terminal.lift": _Action(find=_terminal, do=registration.lift),
+    "terminal.place": _Action(find=_terminal, do=stores.place_terminal),
+    "store.register": _Action(find=_organisation, do=stores.register_store),
+    "store.rename": _Action(find=_store, do=stores.rename_store),
+    "store.lift": _Action(find=_store, do=registration.lift),
     "staff.grant_roles": _Action(find=_staff, do=staffing.grant_roles),
     "staff.move": _Action(find=_staff, do=staffing.move),
     "staff.reset": _Action(find=_staff, do=staffing.reset),

@@ -105,7 +105,7 @@ _RESIDENT = (
 
 @dataclass(frozen=True)
 class MachineFound:
-    """A machine's key with what says whose it is."""
+    """A machine's key with what says whose it is; `is_closed` when the store it stands in is."""
 
     algorithm: Algorithm
     public_key: bytes
@@ -113,16 +113,19 @@ class MachineFound:
     scene: str
     organisation_id: uuid.UUID
     organisation_kind: str
+    store_id: uuid.UUID | None
+    is_closed: bool
 
 
 # As text too: it is read for every signed request, and putting it together took six times as long
 # as having it answered.
 _MACHINE = """
 SELECT key.algorithm, key.public_key, terminal.id, terminal.scene, organisation.id,
-    organisation.kind
+    organisation.kind, store.id, COALESCE(store.state, 'active') <> 'active'
 FROM identity_machinekey key
 JOIN identity_terminal terminal ON terminal.id = key.terminal_id
 JOIN identity_organisation organisation ON organisation.id = terminal.organisation_id
+LEFT JOIN identity_store store ON store.id = terminal.store_id
 WHERE key.id = %s AND key.state = 'active' AND (key.retires_at IS NULL OR key.retires_at > %s)
     AND terminal.state = 'active' AND organisation_is_open_v1(organisation.id)
 """

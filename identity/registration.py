@@ -20,7 +20,7 @@ from vpass.common import audit
 from vpass.common.callers import Caller, required
 from vpass.common.errors import Conflict, DomainError, NotAllowed, NotFound
 
-Registered = Literal["organisation", "desk", "terminal", "staff", "relying_party"]
+Registered = Literal["organisation", "desk", "terminal", "store", "staff", "relying_party"]
 
 # What works here works for the whole city, so that only the root's own administrators open it; who
 # may see what by it is set apart from that, as everywhere.
@@ -187,11 +187,12 @@ def register_terminal(
 ) -> Made:
     """Register a terminal or system, and give the code by which it enrols its key.
 
-    Raises SceneOfCity, BeyondBounds.
+    A merchant's may name the `store` it stands in. Raises SceneOfCity, BeyondBounds, NotFound.
     """
     _refuse_city_wide(detail["scene"], caller=caller)
     _refuse_beyond(organisation.id, scenes=[detail["scene"]])
-    made = Terminal(organisation=organisation, **detail)
+    store = subtree.find_store(organisation.id, detail.get("store"))
+    made = Terminal(organisation=organisation, **{**detail, "store": store})
     _insert(made)
     _audit("terminal.registered", made, caller=caller, at=at, under=str(organisation.id))
     return enrol_terminal_anew(made, {}, caller=caller, at=at)
@@ -249,9 +250,10 @@ def suspend(
 ) -> Any:
     """Switch something off that lies in the caller's subtree, from the next request on.
 
-    An organisation takes all below with it, a member of staff is signed out everywhere, and the
-    codes end by which its desks and machines could enrol a key. `reason` is a short word. Already
-    suspended, nothing else changes. Raises NotFound, RootStays, Oneself, LastOfRoot.
+    An organisation takes all below with it, a store what stands in it, a member of staff is signed
+    out everywhere, and the codes end by which its desks and machines could enrol a key. `reason` is
+    a short word. Already suspended, nothing else changes. Raises NotFound, RootStays, Oneself,
+    LastOfRoot.
     """
     subtree.lock_tree()
     row = find(caller, kind, row_id)
@@ -302,6 +304,7 @@ def find(caller: Caller, kind: Registered, row_id: uuid.UUID) -> Any:
         "organisation": subtree.organisations_of(caller),
         "desk": subtree.desks_of(caller),
         "terminal": subtree.terminals_of(caller),
+        "store": subtree.stores_of(caller),
         "staff": subtree.staff_of(caller),
         "relying_party": subtree.relying_parties_of(caller),
     }
@@ -314,7 +317,7 @@ def _refuse_city_wide(scene: str, *, caller: Caller) -> None:
 
 
 def _end_codes(row: Any, *, kind: Registered, at: datetime) -> None:
-    if kind in ("staff", "relying_party"):
+    if kind in ("staff", "relying_party", "store"):
         return
     where: dict[str, Any] = {"id": row.pk}
     if kind == "organisation":

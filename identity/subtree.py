@@ -8,7 +8,16 @@ from django.db import connection
 from django.db.models import Model, QuerySet
 from django.db.models.expressions import RawSQL
 
-from identity.models import ATTRIBUTES, SCENES, Desk, Organisation, RelyingParty, Staff, Terminal
+from identity.models import (
+    ATTRIBUTES,
+    SCENES,
+    Desk,
+    Organisation,
+    RelyingParty,
+    Staff,
+    Store,
+    Terminal,
+)
 from vpass.common.callers import Caller, required
 from vpass.common.errors import NotAllowed, NotFound
 
@@ -61,6 +70,11 @@ def terminals_of(caller: Caller) -> QuerySet[Terminal]:
     return Terminal.objects.filter(organisation_id__in=_below(caller))
 
 
+def stores_of(caller: Caller) -> QuerySet[Store]:
+    """Return their stores."""
+    return Store.objects.filter(organisation_id__in=_below(caller))
+
+
 def staff_of(caller: Caller) -> QuerySet[Staff]:
     """Return who works there."""
     return Staff.objects.filter(organisation_id__in=_below(caller)).select_related("user")
@@ -77,6 +91,12 @@ def find(rows: QuerySet[Row], row_id: uuid.UUID) -> Row:
     if row is None:
         raise NotFound
     return row
+
+
+def find_store(organisation_id: uuid.UUID, store_id: str | None) -> Store | None:
+    """Return an organisation's store, or None for None. Raises NotFound, also for another's."""
+    stores = Store.objects.filter(organisation_id=organisation_id)
+    return None if store_id is None else find(stores, uuid.UUID(store_id))
 
 
 def find_below(caller: Caller, organisation_id: uuid.UUID) -> Organisation:

@@ -22,6 +22,7 @@ def open_order(
     actor: str,
     way: str = Order.Way.APP,
     till_id: uuid.UUID | None = None,
+    store_id: uuid.UUID | None = None,
     open_for: timedelta = OPEN_FOR,
     at: datetime,
 ) -> Order:
@@ -35,6 +36,7 @@ def open_order(
         id=uuid7(at),
         merchant_id=merchant_id,
         till_id=till_id,
+        store_id=store_id,
         payer_id=payer_id,
         amount_fen=amount_fen,
         title=title,

@@ -21,6 +21,12 @@ PAYER_STATE = f"""CASE
         WHERE k.resident_id = r.id AND k.state = 'open' AND k.outcome = 'freeze'
     ) THEN 'pay_suspended' ELSE 'active' END"""
 
+# The state of a merchant `m` as payments see it: suspended by the city's accountants, or because
+# its organisation, or one above that, is.
+MERCHANT_STATE = """CASE
+    WHEN m.state = 'active' AND NOT organisation_is_open_v1(m.organisation_id) THEN 'suspended'
+    ELSE m.state END"""
+
 # Of the resident `r` and the merchant `m`, by payments/sql/facts_v1.sql; `values_at` gives its
 # parameters.
 FACTS = (

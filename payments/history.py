@@ -20,10 +20,11 @@ from vpass.common.ids import uuid7
 _MADE = """counted AS (_COUNT), made AS (
     INSERT INTO payments_order (id, merchant_id, till_id, payer_id, amount_fen, title,
         merchant_reference, state, reason, captured_fen, refunded_fen, confirm_by, created_at,
-        way, grade, counted_on, needs_pin, cashier)
+        way, grade, counted_on, needs_pin, cashier, store_id)
     SELECT %(id)s, %(merchant_id)s, %(till_id)s, %(payer_id)s, %(amount_fen)s, %(title)s,
         %(merchant_reference)s, %(state)s, %(reason)s, %(captured_fen)s, 0, %(confirm_by)s,
-        %(created_at)s, %(way)s, %(grade)s, %(counted_on)s, %(needs_pin)s, %(cashier)s
+        %(created_at)s, %(way)s, %(grade)s, %(counted_on)s, %(needs_pin)s, %(cashier)s,
+        %(store_id)s
     WHERE _IF AND (NOT %(is_counted)s OR EXISTS (SELECT FROM counted))
     ON CONFLICT (merchant_id, merchant_reference) DO NOTHING RETURNING id
 ), change AS (

@@ -14,11 +14,10 @@ from identity import registration, subtree
 from identity.history import change_state
 from identity.models import Organisation
 from payments import ledger, states
-from payments.models import Bank, Merchant, MerchantApplication
+from payments.models import PURPOSE, SCENE, Bank, Merchant, MerchantApplication
+from vpass.common import audit
 from vpass.common.callers import Caller
 from vpass.common.errors import Conflict, DomainError, NotFound
-
-PURPOSE, SCENE = "payment", "pay"  # what a merchant's tills use codes for
 
 
 class CreditCodeInvalid(DomainError):
@@ -150,6 +149,27 @@ def merchant_account(merchant: Merchant) -> int:
     return ledger.open_account(kind="merchant", owner=str(merchant.organisation_id), floor_fen=0)
 
 
+def suspend(*, caller: Caller, merchant_id: uuid.UUID, reason: str, at: datetime) -> Merchant:
+    """Stop a merchant at once, as one accountant may: it is paid in no way any more, gives nothing
+    back, and is paid nothing out until two have agreed to reinstate it.
+
+    `reason` is a short word. Suspended already, nothing else changes. Raises NotFound.
+    """
+    with transaction.atomic():
+        merchant = _lock(merchant_id)
+        if merchant.state == "active":
+            suspend_merchant(merchant_id=merchant_id, actor=caller.scope, at=at)
+            merchant.state = "suspended"
+            audit.record(
+                actor=caller.scope,
+                action="merchant.suspended",
+                subject=f"merchant:{merchant_id}",
+                detail={"reason": reason},
+                at=at,
+            )
+    return merchant
+
+
 def suspend_merchant(*, merchant_id: uuid.UUID, actor: str, at: datetime) -> None:
     """Stop a merchant at once: once this returns, no payment to it is captured any more.
 
@@ -165,8 +185,13 @@ def lift_merchant(*, merchant_id: uuid.UUID, actor: str, at: datetime) -> None:
 
 def _change(merchant_id: uuid.UUID, to_state: str, *, actor: str, at: datetime) -> None:
     with transaction.atomic():
-        # Conflicts with the share lock under which a payment posts (queries.lock_parties).
-        merchant = Merchant.objects.select_for_update(no_key=True).filter(id=merchant_id).first()
-        if merchant is None:
-            raise NotFound
+        merchant = _lock(merchant_id)
         change_state(merchant, to_state, table=states.MERCHANT, actor=actor, at=at)
+
+
+def _lock(merchant_id: uuid.UUID) -> Merchant:
+    # Conflicts with the share lock under which a payment posts (queries.lock_parties).
+    merchant = Merchant.objects.select_for_update(no_key=True).filter(id=merchant_id).first()
+    if merchant is None:
+        raise NotFound
+    return merchant

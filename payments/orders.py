@@ -178,14 +178,16 @@ def expire_due_orders(*, at: datetime, limit: int = 500) -> int:
     return len(orders)
 
 
-def orders_of_merchant(*, caller: Caller) -> QuerySet[Order]:
-    """The payments of the caller's merchant, to be ordered by `-id`."""
-    return Order.objects.filter(merchant__organisation_id=required(caller.organisation_id))
+def orders_of_merchant(*, caller: Caller, store: str | None = None) -> QuerySet[Order]:
+    """The payments of the caller's merchant, or of its store of this code; to be ordered by
+    `-id`."""
+    found = Order.objects.filter(merchant__organisation_id=required(caller.organisation_id))
+    return found if store is None else found.filter(store__code=store)
 
 
 def orders_of_payer(*, caller: Caller) -> QuerySet[Order]:
-    """The caller's own payments with merchants and debits, to be ordered by `-id`."""
-    return Order.objects.select_related("merchant__organisation", "debit").filter(
+    """The caller's own payments with merchants, stores and debits, to be ordered by `-id`."""
+    return Order.objects.select_related("merchant__organisation", "store", "debit").filter(
         payer_id=required(caller.resident_id)
     )
 

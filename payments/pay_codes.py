@@ -17,6 +17,7 @@ from django.db import connection
 
 from identity import access_log, codes
 from payments import accounts
+from payments.models import PURPOSE as PURPOSE
 from payments.models import Order, PayCode
 from vpass.common import limits
 from vpass.common.callers import Caller, required
@@ -24,7 +25,6 @@ from vpass.common.errors import DomainError
 from vpass.common.idempotency import IdempotencyKey, find_answer, once
 from vpass.common.sealed_fields import lookup_hash
 
-PURPOSE = "payment"
 PREFIX: Final = "86"
 LIFE = timedelta(seconds=60)
 PER_MINUTE = limits.Limit("pay_code.minute", maximum=6, per=timedelta(minutes=1))

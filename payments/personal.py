@@ -81,7 +81,7 @@ def export(*, resident_id: uuid.UUID) -> dict[str, Section]:
             Order.objects.filter(payer_id=resident_id),
             fields_of(
                 "id", "merchant_id", "title", "amount_fen", "captured_fen", "refunded_fen",
-                "state", "created_at",
+                "state", "store_id", "created_at",
             ),
         ),
         "refunds": Section(

@@ -9,8 +9,9 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
-from payments import merchants, openings, states
-from payments.models import MerchantApplication, Proposal
+from payments import merchants, openings, rule_changes, shop_doors, states
+from payments.models import MerchantApplication, Proposal, SettingChange
+from payments.rule_changes import Changed
 from payments.settlement import payouts, windows
 from vpass.common import audit, ids, outbox
 from vpass.common.callers import Caller, required
@@ -98,6 +99,33 @@ def propose_merchant(
         return Decided(**claim.answer)
 
 
+def propose_change(
+    *,
+    caller: Caller,
+    action: str,
+    subject: str,
+    detail: dict[str, Any],
+    reason: str,
+    idempotency_key: IdempotencyKey,
+    at: datetime,
+) -> Decided:
+    """Propose to change something that stands, to `detail`, which is JSON as the action takes it.
+
+    What could not be done now is refused now, since it is tried and undone. Raises ProposalWaiting,
+    and what the action raises.
+    """
+    with once(idempotency_key, at=at) as claim:
+        if claim.answer is None:
+            _end_old(action=action, subject=subject, at=at)
+            with transaction.atomic():
+                _CHANGE[action](subject, detail, caller=caller, at=at)
+                transaction.set_rollback(True)
+            said: dict[str, Any] = {"subject": subject, "detail": detail, "reason": reason}
+            proposal = _write(action, caller=caller, at=at, **said)
+            claim.answer = {"id": str(proposal.id), "state": proposal.state}
+        return Decided(**claim.answer)
+
+
 def approve(
     *, caller: Caller, proposal_id: uuid.UUID, idempotency_key: IdempotencyKey, at: datetime
 ) -> Decided:
@@ -131,6 +159,13 @@ def reject(
 def proposals() -> QuerySet[Proposal]:
     """All proposals with their people; order them by falling id."""
     return Proposal.objects.select_related("proposed_by__user", "decided_by__user", "takeover")
+
+
+def setting_changes() -> QuerySet[SettingChange]:
+    """What proposals have changed, with them and their people; order them by falling id."""
+    return SettingChange.objects.select_related(
+        "proposal__proposed_by__user", "proposal__decided_by__user"
+    )
 
 
 def expire_old(*, at: datetime) -> int:
@@ -189,6 +224,26 @@ def _open_wallet(proposal: Proposal, _caller: Caller, at: datetime) -> None:
     )
 
 
+def _reinstate(subject: str, _detail: dict[str, Any], *, caller: Caller, at: datetime) -> Changed:
+    merchants.lift_merchant(merchant_id=uuid.UUID(subject), actor=caller.scope, at=at)
+    return Changed(before={"state": "suspended"}, after={"state": "active"})
+
+
+def _change(proposal: Proposal, caller: Caller, at: datetime) -> None:
+    changed = _CHANGE[proposal.action](
+        proposal.subject, proposal.detail or {}, caller=caller, at=at
+    )
+    SettingChange.objects.create(id=ids.uuid7(at), proposal=proposal, at=at, **vars(changed))
+
+
+# What a proposal that `propose_change` takes does, to its subject and with its detail.
+_CHANGE: dict[str, Callable[..., Changed]] = {
+    Proposal.Action.REINSTATE_MERCHANT: _reinstate,
+    Proposal.Action.SET_REFUND_ALONE: rule_changes.set_refund_alone,
+    Proposal.Action.SET_LIMIT: rule_changes.set_limit,
+    Proposal.Action.SET_RULE: rule_changes.set_rule,
+    Proposal.Action.OPEN_DOOR: shop_doors.open_door,
+}
 # What is written of a proposal that `propose` takes, if it can be done.
 _SAY: dict[str, Callable[[str, int | None], dict[str, Any]]] = {
     Proposal.Action.CLOSE_WINDOW: _say_close,
@@ -202,6 +257,7 @@ _DO: dict[str, Callable[[Proposal, Caller, datetime], None]] = {
     Proposal.Action.APPROVE_SETTLEMENT: _approve_settlement,
     Proposal.Action.OPEN_WALLET: _open_wallet,
     Proposal.Action.OPEN_MERCHANT: _open_merchant,
+    **dict.fromkeys(_CHANGE, _change),
 }
 
 

@@ -22,6 +22,7 @@ from vpass.common.callers import Caller, required
 from vpass.common.errors import Conflict, DomainError, NotAllowed, NotFound
 from vpass.common.idempotency import IdempotencyKey, once
 from vpass.common.ids import uuid7
+from vpass.common.policy import StoreClosed
 from vpass.common.sealed_fields import lookup_hash
 
 LIFE = {MerchantQr.Kind.DYNAMIC: timedelta(minutes=2), MerchantQr.Kind.LINK: timedelta(minutes=15)}
@@ -196,8 +197,8 @@ def begin(
     for the phone's word. Returns the payment's id; the same payer again gets the same payment.
 
     `amount_fen` is the payer's own for a printed code, and None otherwise. Raises QrNotReadable,
-    QrOfOther, QrOver, QrUsed, QrAmountWrong, MerchantSuspended, AccountSuspended,
-    accounts.PayingSuspended, and what `once` raises.
+    QrOfOther, QrOver, QrUsed, QrAmountWrong, MerchantSuspended, StoreClosed where its till stands,
+    AccountSuspended, accounts.PayingSuspended, and what `once` raises.
     """
     with once(idempotency_key, at=at) as claim:
         if claim.answer is None:
@@ -214,6 +215,8 @@ def _open(
 ) -> uuid.UUID:
     if qr.merchant.state != "active":
         raise MerchantSuspended
+    if qr.till.store is not None and qr.till.store.state != "active":
+        raise StoreClosed
     is_static = qr.kind == MerchantQr.Kind.STATIC
     if (amount_fen is None) == is_static:
         raise QrAmountWrong
@@ -227,6 +230,7 @@ def _open(
             actor=caller.scope,
             way=_WAY[MerchantQr.Kind(qr.kind)],
             till_id=qr.till_id,
+            store_id=qr.till.store_id,
             open_for=CONFIRM_WITHIN,
             at=at,
         )
@@ -256,7 +260,7 @@ def _read(text: str, *, at: datetime) -> MerchantQr:
             raise QrOfOther from error
         reference, tag = code.reference, code.tag
     qr = (
-        MerchantQr.objects.select_related("merchant__organisation")
+        MerchantQr.objects.select_related("merchant__organisation", "till__store")
         .filter(id=uuid.UUID(reference))
         .first()
     )

@@ -13,7 +13,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 
 from identity.queries import Look
 from payments import facts
-from payments.facts import FACTS, PAYER_STATE, Facts
+from payments.facts import FACTS, MERCHANT_STATE, PAYER_STATE, Facts
 from payments.models import Account, Order, Refund, Transaction
 from payments.models import AccountLine as AccountLine  # what `postings_of` gives
 from vpass.common import prepared
@@ -25,7 +25,7 @@ AVAILABLE = """CASE WHEN cardinality(s.kinds) > 1 THEN (
 
 # Shared locks: whoever suspends one of them waits for the payment, or the payment sees it.
 _LOCK_PARTIES = f"""
-SELECT m.id, m.state, {PAYER_STATE}, ma.id, ra.id, s.card_id, COALESCE(s.kinds, '{{}}'),
+SELECT m.id, {MERCHANT_STATE}, {PAYER_STATE}, ma.id, ra.id, s.card_id, COALESCE(s.kinds, '{{}}'),
     {AVAILABLE}
 FROM payments_merchant m
     JOIN identity_resident r ON r.id = %(payer)s
@@ -41,8 +41,9 @@ FOR SHARE OF m, r
 # The same for a resident alone.
 _LOCK_RESIDENT = f"SELECT {PAYER_STATE} FROM identity_resident r WHERE id = %s FOR SHARE"  # noqa: S608
 
-# What is known of the payer, together with the parties or alone.
-_LOCK_AND_LOOK = _LOCK_PARTIES.replace(
+# What is known of the payer, together with the parties or alone. Here a till calls: it was let in
+# because its organisation is open.
+_LOCK_AND_LOOK = _LOCK_PARTIES.replace(MERCHANT_STATE, "m.state").replace(
     "\nFROM payments_merchant m", f",\n{FACTS}\nFROM payments_merchant m"
 )
 # The same again as JSON, of the holder of a grant whose code is used.
@@ -60,7 +61,7 @@ WHERE m.id = %(merchant)s AND r.id = %(payer)s
 """  # noqa: S608  our own text
 
 _LOCK_ORDER = f"""
-SELECT o.*, m.state AS merchant_state, {PAYER_STATE} AS payer_state,
+SELECT o.*, {MERCHANT_STATE} AS merchant_state, {PAYER_STATE} AS payer_state,
     m.organisation_id AS organisation_id, ma.id AS merchant_account, ra.id AS payer_account,
     s.card_id AS card_id, COALESCE(s.kinds, '{{}}') AS kinds, {AVAILABLE} AS available_fen,
     (SELECT d.amount_fen FROM payments_debit d WHERE d.order_id = o.id) AS by_card_fen,
@@ -151,7 +152,7 @@ _LOCK_CHARGES = "SELECT pg_advisory_xact_lock(22097, hashtext(%s))"
 _PAYERS_TO_COLLECT_FROM = f"""
 SELECT DISTINCT c.payer_id
 FROM payments_charge c
-    JOIN payments_merchant m ON m.id = c.merchant_id AND m.state = 'active'
+    JOIN payments_merchant m ON m.id = c.merchant_id AND {MERCHANT_STATE} = 'active'
     JOIN identity_resident r ON r.id = c.payer_id AND {PAYER_STATE} = 'active'
     JOIN payments_account a ON a.kind = 'resident' AND a.currency = 'CNY' AND a.owner = r.id::text
 WHERE c.state = 'due' AND c.amount_fen <= (

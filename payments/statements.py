@@ -4,9 +4,10 @@ import uuid
 from dataclasses import dataclass
 from datetime import date
 
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 
 from payments import funding, ledger, queries
+from payments.models import Order
 from payments.queries import AccountLine
 
 
@@ -35,7 +36,14 @@ def resident_statement(*, resident_id: uuid.UUID) -> QuerySet[AccountLine]:
     return queries.postings_of(queries.account_of(kind="resident", owner=str(resident_id)))
 
 
-def merchant_statement(*, organisation_id: uuid.UUID, business_date: date) -> QuerySet[AccountLine]:
-    """Return the lines of a merchant's account on a business date, to be ordered by `-id`."""
+def merchant_statement(
+    *, organisation_id: uuid.UUID, business_date: date, store: str | None = None
+) -> QuerySet[AccountLine]:
+    """Return the lines of a merchant's account on a business date, to be ordered by `-id`, each
+    with the `store_code` of its payment; of one store, by its code, or of all and payouts too."""
     account = queries.account_of(kind="merchant", owner=str(organisation_id))
-    return queries.postings_of(account, business_date=business_date)
+    orders = Order.objects.filter(id=OuterRef("transaction__order_id"))
+    found = queries.postings_of(account, business_date=business_date).annotate(
+        store_code=Subquery(orders.values("store__code")[:1])
+    )
+    return found if store is None else found.filter(store_code=store)

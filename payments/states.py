@@ -154,6 +154,13 @@ MERCHANT = EdgeTable(
     final=set(),
 )
 
+SHOP_DOOR = EdgeTable(
+    name="shop_door",
+    initial="open",
+    edges={"open": {"closed": "close"}, "closed": {"open": "open_again"}},
+    final=set(),
+)
+
 RISK_CASE = EdgeTable(
     name="risk_case",
     initial="open",

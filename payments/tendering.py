@@ -147,6 +147,7 @@ def judge(
         created_at=at,
         way=shown.way,
         cashier=asked.cashier,
+        store_id=caller.store_id,
     )
     verdict = risk.judge(facts, amount_fen=order.amount_fen, bound_at=shown.bound_at, at=at)
     refusal = refusal or refusal_of(parties) or (risk.RiskRefused.code if verdict.freezes else None)

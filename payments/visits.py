@@ -52,6 +52,13 @@ class NoShopDoor(NotAllowed):
     title_zh = "该终端不是无人店入口"
 
 
+class DoorClosed(NotAllowed):
+    """This door lets nobody in any more."""
+
+    code = "visit.door_closed"
+    title_zh = "该无人店入口已停用"
+
+
 class VisitReferenceTaken(Conflict):
     """Another visit to this merchant has this reference."""
 
@@ -117,14 +124,16 @@ def enter(
 
     A genuine code is used up whatever comes of it, and nothing else is left of a refusal. What is
     held counts for the day's limit of paying by code; a door takes no word and no PIN, so what
-    would need one is refused. Raises NoShopDoor, a codes.ScanRefused or one of REFUSALS, NotAllowed
-    for a caller that is no merchant, and what `once` raises.
+    would need one is refused. Raises NoShopDoor, DoorClosed, codes.ScanRefused, one of REFUSALS,
+    NotAllowed for a caller that is no merchant, and what `once` raises.
     """
     with once(idempotency_key, at=at) as claim:
         if claim.answer is None:
             door = ShopDoor.objects.filter(terminal_id=caller.id).first()
             if door is None:
                 raise NoShopDoor
+            if door.state != "open":
+                raise DoorClosed
             claim.answer = _enter(
                 door, code=code, reference=merchant_reference, caller=caller, at=at
             )
@@ -249,7 +258,7 @@ def _judge(
     verdict = risk.judge(facts, amount_fen=visit.held_fen, bound_at=shown.bound_at, at=at)
     if not verdict.freezes:
         return LimitExceeded.code if verdict.needs_word else None
-    refused = _order(visit, visit.held_fen, title="", till_id=caller.id, at=at)
+    refused = _order(visit, visit.held_fen, title="", caller=caller, at=at)
     refused.state, refused.reason = "failed", risk.RiskRefused.code
     refused.captured_fen, refused.way = 0, shown.way
     if history.write_order(refused, actor=caller.scope, at=at):
@@ -307,7 +316,7 @@ def _take(visit: Visit, fen: int, *, title: str, caller: Caller, at: datetime) -
         raise RuntimeError("a visit's merchant and payer stay")
     if parties.merchant_state != "active":
         raise MerchantSuspended
-    order = _order(visit, fen, title=title, till_id=caller.id, at=at)
+    order = _order(visit, fen, title=title, caller=caller, at=at)
     if not history.write_order(order, actor=caller.scope, at=at):
         raise RuntimeError("a visit is paid once")
     capture_order(order, parties, held_for=visit.id, at=at)
@@ -344,11 +353,12 @@ def _uncount(visit: Visit, fen: int) -> None:
         grades.uncount(spend, payer_id=visit.payer_id, amount_fen=fen)
 
 
-def _order(visit: Visit, fen: int, *, title: str, till_id: uuid.UUID | str, at: datetime) -> Order:
+def _order(visit: Visit, fen: int, *, title: str, caller: Caller, at: datetime) -> Order:
     return Order(
         id=uuid7(at),
         merchant_id=visit.merchant_id,
-        till_id=till_id,
+        till_id=caller.id,
+        store_id=caller.store_id,
         payer_id=visit.payer_id,
         amount_fen=fen,
         captured_fen=fen,

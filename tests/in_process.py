@@ -12,6 +12,7 @@ from payments import debits, payouts, pursuit
 from payments.settlement import payouts as settlement
 from tests import sensors
 from tests.outside import OutsideWorld
+from tests.paying import lay_down_rules
 from vpass import seed
 from vpass.common import outbox
 from vpass.common.clock import now
@@ -57,6 +58,7 @@ def work() -> None:
 
 def prepare_day(sandbox: OutsideWorld, *, folder: Path) -> Day:
     """A seeded city in the test's database, and the actors of a day in it."""
+    lay_down_rules()
     seed.fill_city(state_dir=folder, at=now())
     return prepare(
         transport=ClientTransport(),

@@ -2,9 +2,11 @@
 
 import uuid
 from datetime import datetime
+from importlib import import_module
 from typing import Any
 
 from django.conf import settings
+from django.db import connection
 
 from payments import confirmations, pay_codes, pins, qr_payments
 from payments.models import Order, PayCode, RiskRule
@@ -27,6 +29,12 @@ def digits(phone: city.Phone, *, at: datetime) -> str:
         expires_at=at + pay_codes.LIFE,
     )
     return code
+
+
+def lay_down_rules() -> None:
+    """The default rules, as the migration writes them; a test's database is without."""
+    with connection.cursor() as cursor:
+        cursor.execute(import_module("payments.migrations.0008_payment_rules").RULES)
 
 
 def rule(name: str, kind: str, threshold: int, outcome: str, *, from_fen: int = 0) -> RiskRule:

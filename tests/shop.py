@@ -28,6 +28,7 @@ class Till(city.Machine):
             id=self.terminal.id,
             key_id=self.key_id,
             organisation_id=self.terminal.organisation_id,
+            store_id=self.terminal.store_id,
             scene=self.terminal.scene,
         )
 

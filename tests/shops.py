@@ -4,6 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
+from identity.models import Store
 from payments import ledger, visits
 from payments.models import ShopDoor
 from payments.visits import VisitShown
@@ -16,6 +17,21 @@ HOLD_FEN = 20_000
 def make_door(shop: Shop, hold_fen: int = HOLD_FEN) -> ShopDoor:
     """The shop's till is a door from now on, which holds so much for an hour."""
     return ShopDoor.objects.create(terminal=shop.till.terminal, hold_fen=hold_fen)
+
+
+def open_store(shop: Shop, code: str = "S01", *, stands: bool = True) -> Store:
+    """A store of the shop's, in which its till stands from now on, or not."""
+    store = Store.objects.create(
+        organisation=shop.merchant.organisation,
+        code=code,
+        name_zh=f"{code}店",
+        name_en=f"Store {code}",
+        address="胜利东街118号",
+    )
+    if stands:
+        shop.till.terminal.store = store
+        shop.till.terminal.save(update_fields=["store"])
+    return store
 
 
 def enter(

@@ -180,6 +180,11 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "One rotating code for a citizen's identity, cards, payments and city services.",
     "OAS_VERSION": "3.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
+    # These names stand in several shapes, and others have a `kind` and an `outcome` too.
+    "ENUM_NAME_OVERRIDES": {
+        "KindEnum": "identity.models.Delegation.Kind",
+        "OutcomeEnum": "identity.models.AccessLine.Outcome",
+    },
 }
 
 # "Log in with V Pass": the toolkit's engine over tables of our own (identity/models/logins.py). It

@@ -6,7 +6,6 @@ from cards.api import issuer
 from cards.api import resident as cards
 from cards.api import terminal as buses
 from identity.api import (
-    administration,
     asking,
     corrections,
     counter,
@@ -27,7 +26,6 @@ from identity.api import (
     my_sharing,
     public,
     register,
-    registrations,
     resident,
     terminal,
 )
@@ -37,15 +35,13 @@ from payments.api import (
     biller,
     bills,
     charges,
-    finance,
     merchant,
     merchant_qr,
-    onboarding,
     paying,
     receipts,
     refund_requests,
-    risk,
     shops,
+    stores,
     ways,
     withdrawals,
 )
@@ -57,7 +53,7 @@ from services.iot.api import resident as iot
 from vpass import pages
 from vpass.common import health
 from vpass.common.api import problems
-from vpass.operations import api as operations
+from vpass.staff_urls import STAFF_ROUTES
 
 handler400 = problems.bad_request
 handler403 = problems.not_allowed
@@ -71,13 +67,9 @@ _DEPARTMENT = "api/department/v1/"
 _TERMINAL = "api/terminal/v1/"
 _MERCHANT = "api/merchant/v1/"
 _BANK = "api/bank/v1/"
-_FINANCE = "api/finance/v1/"
 _ISSUER = "api/issuer/v1/"
 _REGISTER = "api/register/v1/"
 _PLATFORM = "api/platform/v1/"
-_OPERATIONS = "api/operations/v1/"
-_ADMIN = "api/administration/v1/"
-_ROW = "<uuid:row_id>"
 _PAID = f"{_MERCHANT}payments/<uuid:payment_id>"
 _ASKED = f"{_MERCHANT}refund-requests/<uuid:request_id>"
 
@@ -284,7 +276,8 @@ urlpatterns = [
     path(f"{_ISSUER}card-replacements", issuer.IssuedCardReplacements.as_view()),
     path(f"{_ISSUER}card-expiries", issuer.IssuedCardExpiries.as_view()),
     # Merchants
-    path(f"{_MERCHANT}till-keys", merchant.TillKeys.as_view()),
+    path(f"{_MERCHANT}till-keys", machine_keys.MerchantKeys.as_view()),
+    path(f"{_MERCHANT}stores", stores.MerchantStores.as_view()),
     path(f"{_MERCHANT}payments/<uuid:payment_id>", merchant.MerchantPayment.as_view()),
     path(f"{_MERCHANT}payments/<uuid:payment_id>/cancellation", merchant.Cancellations.as_view()),
     path(f"{_MERCHANT}payments/<uuid:payment_id>/refunds", merchant.Refunds.as_view()),
@@ -314,54 +307,7 @@ urlpatterns = [
     path(f"{_BANK}debit-notices", bank.DebitNotices.as_view()),
     # IoT platforms
     path(f"{_PLATFORM}push/<slug:source>/<slug:secret>", platform.Pushes.as_view()),
-    # Accountants
-    path(f"{_FINANCE}windows", finance.Windows.as_view()),
-    path(f"{_FINANCE}windows/<int:window_id>", finance.OneWindow.as_view()),
-    path(f"{_FINANCE}windows/<int:window_id>/lines", finance.WindowLines.as_view()),
-    path(
-        f"{_FINANCE}windows/<int:window_id>/lines/<int:line_id>/payments",
-        finance.LinePayments.as_view(),
-    ),
-    path(f"{_FINANCE}risk-cases", risk.RiskCases.as_view()),
-    path(f"{_FINANCE}risk-cases/<uuid:case_id>/decision", risk.RiskDecisions.as_view()),
-    path(f"{_FINANCE}risk-rules", risk.RiskRules.as_view()),
-    path(f"{_FINANCE}payment-limits", risk.PaymentLimits.as_view()),
-    path(f"{_FINANCE}merchants", onboarding.Merchants.as_view()),
-    path(f"{_FINANCE}merchant-applications", onboarding.MerchantApplications.as_view()),
-    path(f"{_FINANCE}proposals", finance.Proposals.as_view()),
-    path(f"{_FINANCE}proposals/<uuid:proposal_id>/approval", finance.ProposalApprovals.as_view()),
-    path(f"{_FINANCE}proposals/<uuid:proposal_id>/rejection", finance.ProposalRejections.as_view()),
-    # Operators
-    path(f"{_OPERATIONS}state", operations.State.as_view()),
-    path(f"{_OPERATIONS}city", operations.City.as_view()),
-    path(f"{_OPERATIONS}dead-letters", operations.DeadLetters.as_view()),
-    path(
-        f"{_OPERATIONS}dead-letters/<int:delivery_id>/redelivery", operations.Redeliveries.as_view()
-    ),
-    # Administrators
-    path(f"{_ADMIN}organisations", administration.Organisations.as_view()),
-    path(f"{_ADMIN}organisations/{_ROW}/suspension", administration.Suspensions.as_view()),
-    path(f"{_ADMIN}desks", administration.DeskRegistry.as_view()),
-    path(f"{_ADMIN}desks/{_ROW}/suspension", administration.DeskSuspensions.as_view()),
-    path(f"{_ADMIN}terminals", administration.TerminalRegistry.as_view()),
-    path(f"{_ADMIN}terminals/{_ROW}/suspension", administration.TerminalSuspensions.as_view()),
-    path(f"{_ADMIN}terminals/{_ROW}/key-revocation", administration.KeyRevocations.as_view()),
-    path(f"{_ADMIN}staff", administration.StaffRegistry.as_view()),
-    path(f"{_ADMIN}staff/{_ROW}/suspension", administration.StaffLockouts.as_view()),
-    path(f"{_ADMIN}staff/{_ROW}/role-removal", administration.RoleRemovals.as_view()),
-    path(f"{_ADMIN}relying-parties", administration.PartyRegistry.as_view()),
-    path(f"{_ADMIN}relying-parties/{_ROW}/suspension", administration.PartySuspensions.as_view()),
-    path(f"{_ADMIN}entitlements", administration.Entitlements.as_view()),
-    path(f"{_ADMIN}invitations", administration.Invitations.as_view()),
-    path(f"{_ADMIN}proposals", registrations.Registrations.as_view()),
-    path(
-        f"{_ADMIN}proposals/<uuid:proposal_id>/approval",
-        registrations.RegistrationApprovals.as_view(),
-    ),
-    path(
-        f"{_ADMIN}proposals/<uuid:proposal_id>/rejection",
-        registrations.RegistrationRejections.as_view(),
-    ),
+    *STAFF_ROUTES,
     # Staff on their way in, and machines' keys
     path(f"{_COUNTER}invitations/password", invitations.InvitationPasswords.as_view()),
     path(f"{_COUNTER}invitations/acceptance", invitations.InvitationAcceptances.as_view()),

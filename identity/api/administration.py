@@ -61,6 +61,7 @@ class RegisteredKey(StrictSerializer):
 
 
 class RegisteredTerminal(RegisteredPlace):
+    store = serializers.UUIDField(allow_null=True, help_text="In which a merchant's stands.")
     keys = RegisteredKey(many=True)
 
 
@@ -192,7 +193,7 @@ class PartySuspensions(Suspensions):
     kind = "relying_party"
 
 
-class _Registry(AdministrationEndpoint):
+class Registry(AdministrationEndpoint):
     """A list of what belongs to the organisations of the subtree."""
 
     def listed(self, rows: Any, *, render: Any) -> Response:
@@ -203,7 +204,7 @@ class _Registry(AdministrationEndpoint):
         return self.page(rows, render=render, order=("id",), query=RegistryQuery)
 
 
-class DeskRegistry(_Registry):
+class DeskRegistry(Registry):
     """The desks."""
 
     @describes(
@@ -216,7 +217,7 @@ class DeskRegistry(_Registry):
         return self.listed(subtree.desks_of(self.caller), render=_desk)
 
 
-class TerminalRegistry(_Registry):
+class TerminalRegistry(Registry):
     """The terminals and systems, with their keys in force."""
 
     @describes(
@@ -229,7 +230,7 @@ class TerminalRegistry(_Registry):
         return self.listed(machine_keys.terminals_with_keys(self.caller), render=_terminal)
 
 
-class StaffRegistry(_Registry):
+class StaffRegistry(Registry):
     """Who works there."""
 
     @describes(
@@ -242,7 +243,7 @@ class StaffRegistry(_Registry):
         return self.listed(subtree.staff_of(self.caller), render=_staff)
 
 
-class Entitlements(_Registry):
+class Entitlements(Registry):
     """What the organisations may see."""
 
     @describes(
@@ -255,7 +256,7 @@ class Entitlements(_Registry):
         return self.listed(registration.entitlements_of(self.caller), render=_right)
 
 
-class PartyRegistry(_Registry):
+class PartyRegistry(Registry):
     """The web services where residents log in."""
 
     @describes(
@@ -360,7 +361,7 @@ def _terminal(row: Any) -> dict[str, Any]:
         {"id": key.id, "algorithm": key.algorithm, "retires_at": key.retires_at}
         for key in row.keys_in_force
     ]
-    return {**_place(row), "keys": keys}
+    return {**_place(row), "store": row.store_id, "keys": keys}
 
 
 def _staff(row: Staff) -> dict[str, Any]:

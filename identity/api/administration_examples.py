@@ -44,6 +44,14 @@ _SITE = {
     "post_logout_redirect_uris": ["https://library.example/goodbye"],
 }
 _PLACE = {"organisation": _HALL, **_WORDS, "scene": "id", "state": "active"}
+_STORE_WORDS = {
+    "name_zh": "惠民超市胜利东街店",
+    "name_en": "Huimin Supermarket, Shengli East Street",
+    "address": "潍坊市奎文区胜利东街118号",
+    "longitude": 119.1438,
+    "latitude": 36.7093,
+}
+_STORE = "018f2f6e-0000-7000-8000-0000000000a7"
 _COLLEAGUE = {
     "id": _PERSON,
     "organisation": _HALL,
@@ -64,8 +72,12 @@ TERMINALS = _page(
     {
         "id": _TERMINAL,
         **_PLACE,
+        "store": None,
         "keys": [{"id": _THUMBPRINT, "algorithm": "ES256", "retires_at": None}],
     }
+)
+STORES = _page(
+    {"id": _STORE, "organisation": _HALL, "code": "S01", **_STORE_WORDS, "state": "active"}
 )
 STAFF = _page(_COLLEAGUE)
 RIGHTS = _page({"organisation": _HALL, **_RIGHT})
@@ -93,6 +105,15 @@ PROPOSE = [
     OpenApiExample(
         "A web service where residents log in",
         value={"action": "relying_party.register", "subject": _HALL, "detail": _SITE},
+        request_only=True,
+    ),
+    OpenApiExample(
+        "A merchant's store",
+        value={
+            "action": "store.register",
+            "subject": _HALL,
+            "detail": {"code": "S01", **_STORE_WORDS},
+        },
         request_only=True,
     ),
     answered({"id": _PROPOSAL, "state": "proposed", "made": None, "code": None}, 201),

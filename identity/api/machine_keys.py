@@ -94,6 +94,13 @@ class DepartmentKeys(TerminalKeys):
     kind = "department"
 
 
+class MerchantKeys(TerminalKeys):
+    """A till, or a merchant's server, comes with a key of its own making."""
+
+    audience = Audience.MERCHANT
+    kind = "merchant"
+
+
 class BankKeys(TerminalKeys):
     """A bank's system comes with a key of its own making."""
 

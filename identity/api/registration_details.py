@@ -33,6 +33,31 @@ class PlaceDetail(Bilingual):
     scene = serializers.ChoiceField(choices=PLACE_SCENES)
 
 
+class TerminalDetail(PlaceDetail):
+    store = serializers.UUIDField(required=False)
+
+
+class StorePlace(StrictSerializer):
+    store = serializers.UUIDField(allow_null=True)
+
+
+class StoreWords(Bilingual):
+    address = serializers.CharField(max_length=200)
+    longitude = serializers.FloatField(min_value=-180, max_value=180, allow_null=True, default=None)
+    latitude = serializers.FloatField(min_value=-90, max_value=90, allow_null=True, default=None)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """A point has both degrees."""
+        for name, other in (("longitude", "latitude"), ("latitude", "longitude")):
+            if attrs[name] is None and attrs[other] is not None:
+                raise serializers.ValidationError({name: "required"}, code="required")
+        return attrs
+
+
+class StoreDetail(StoreWords):
+    code = serializers.RegexField(r"^[0-9A-Za-z-]{1,16}\Z", max_length=16)
+
+
 class RightNamed(StrictSerializer):
     scene = serializers.ChoiceField(choices=SCENES)
     purpose = serializers.SlugField(max_length=40)
@@ -94,7 +119,10 @@ DETAILS: dict[str, type[StrictSerializer]] = {
     "entitlement.set": EntitlementDetail,
     "entitlement.end": RightNamed,
     "desk.register": PlaceDetail,
-    "terminal.register": PlaceDetail,
+    "terminal.register": TerminalDetail,
+    "terminal.place": StorePlace,
+    "store.register": StoreDetail,
+    "store.rename": StoreWords,
     "staff.grant_roles": RolesDetail,
     "staff.move": MoveDetail,
     "relying_party.register": RelyingPartyDetail,

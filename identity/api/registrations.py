@@ -21,8 +21,8 @@ from vpass.common.states import IllegalTransition
 class RegistrationRequest(StrictSerializer):
     action = serializers.ChoiceField(choices=sorted(proposals.ACTIONS))
     subject = serializers.UUIDField(
-        help_text="What it is about: the organisation, desk, terminal, web service or member of "
-        "staff; for something new and for entitlements the organisation it belongs to."
+        help_text="What it is about: the organisation, desk, terminal, store, web service or "
+        "member of staff; for something new and for entitlements the organisation it belongs to."
     )
     detail = serializers.DictField(
         help_text="As the action takes it. organisation.register: kind, name_zh, name_en, scenes, "
@@ -30,7 +30,10 @@ class RegistrationRequest(StrictSerializer):
         "organisation.allow: scenes, attributes; entitlement.set: scene, purpose, purpose_zh, "
         "purpose_en, attributes and, as wanted, may_ask, needs_case, knows_holder, "
         "shields_others, deferred_days, legal_basis; entitlement.end: scene, purpose; "
-        "desk.register and terminal.register: name_zh, name_en, scene; staff.grant_roles: roles; "
+        "desk.register: name_zh, name_en, scene; terminal.register: the same and, for a "
+        "merchant's, store; terminal.place: store (null: none); store.register: code, name_zh, "
+        "name_en, address and, as wanted, longitude and latitude; store.rename: the same without "
+        "code; staff.grant_roles: roles; "
         "staff.move: organisation; relying_party.register: name, purpose, redirect_uris and, as "
         "wanted, post_logout_redirect_uris; all others: {}.",
     )

@@ -39,6 +39,7 @@ from identity.models.organisations import (
     Organisation,
     Staff,
     StaffSession,
+    Store,
     Terminal,
     TerminalEnrolment,
 )
@@ -106,6 +107,7 @@ __all__ = [
     "StateChange",
     "StatusEntry",
     "StatusShard",
+    "Store",
     "Suspension",
     "Takeover",
     "Terminal",

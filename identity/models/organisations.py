@@ -115,11 +115,51 @@ class DeskEnrolment(models.Model):
     used_at = models.DateTimeField(null=True)
 
 
-class Terminal(models.Model):
-    """A door, till, bus validator or kiosk that calls by itself with a key of its own."""
+class Store(models.Model):
+    """A merchant's place of business, in which its tills and doors stand.
+
+    `code` is the merchant's own. The point is in degrees of WGS 84, known or not.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     organisation = models.ForeignKey(Organisation, models.PROTECT)
+    code = models.TextField()
+    name_zh = models.TextField()
+    name_en = models.TextField()
+    address = models.TextField()
+    longitude = models.FloatField(null=True)
+    latitude = models.FloatField(null=True)
+    state = models.TextField(default=states.REGISTRATION.initial)
+
+    class Meta:
+        constraints = [
+            states.REGISTRATION.sql_check("state", "store_state"),
+            models.UniqueConstraint(fields=["organisation", "code"], name="store_code"),
+            models.UniqueConstraint(fields=["organisation", "name_zh"], name="store_name"),
+            # What a terminal's own constraint refers to: it stands in a store of its organisation.
+            models.UniqueConstraint(fields=["id", "organisation"], name="store_of_organisation"),
+            models.CheckConstraint(
+                condition=Q(longitude__isnull=True, latitude__isnull=True)
+                | Q(
+                    longitude__isnull=False,
+                    latitude__isnull=False,
+                    longitude__range=(-180, 180),
+                    latitude__range=(-90, 90),
+                ),
+                name="store_point",
+            ),
+        ]
+
+
+class Terminal(models.Model):
+    """A door, till, bus validator or kiosk that calls by itself with a key of its own.
+
+    A merchant's may stand in one of its stores, and is refused while that is closed.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organisation = models.ForeignKey(Organisation, models.PROTECT)
+    store = models.ForeignKey(Store, models.PROTECT, null=True)
     name_zh = models.TextField()
     name_en = models.TextField()
     scene = models.TextField()

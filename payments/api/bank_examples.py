@@ -43,6 +43,8 @@ _PROPOSAL = {
     "action": "settlement.approve",
     "subject": "17",
     "reference": None,
+    "detail": None,
+    "reason": None,
     "amount_fen": None,
     "state": "proposed",
     "proposed_by": "finance-a",

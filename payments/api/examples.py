@@ -22,6 +22,11 @@ _PAID = {
 _RESIDENTS = {
     "id": _ID,
     "payee": _PAYEE,
+    "store": {
+        "zh": "惠民超市胜利东街店",
+        "en": "Huimin Supermarket, Shengli East Street",
+        "address": "潍坊市奎文区胜利东街118号",
+    },
     "title": _PAID["title"],
     "amount_fen": 150000,
     "refunded_fen": 0,
@@ -43,30 +48,6 @@ def _answered(value: object, status: int = 200) -> OpenApiExample:
     return OpenApiExample("Answer", value=value, response_only=True, status_codes=[str(status)])
 
 
-TILL_KEY = [
-    _asked(
-        {
-            "enrolment_code": "7KQ2M9XWPT4RHD6C",
-            "jwk": {
-                "kty": "EC",
-                "crv": "P-256",
-                "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
-                "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
-            },
-        }
-    ),
-    _answered(
-        {
-            "till": {
-                "id": "018f2f6e-0000-7000-8000-000000000023",
-                "name": {"zh": "1号收银台", "en": "Till 1"},
-                "organisation": _SHOP,
-            },
-            "key_id": "oKIywvGUpTVTyxMQ3bwIIeQUudfr_CkLMjCE19ECD-U",
-        },
-        201,
-    ),
-]
 PAYMENT = [
     _asked(
         {
@@ -108,6 +89,7 @@ MERCHANT_STATEMENT = [
                     "payment_id": _ID,
                     "merchant_reference": "T1-20261121-0042",
                     "cashier": "0017",
+                    "store": "S01",
                     "amount_fen": 3580,
                 }
             ],

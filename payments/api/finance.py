@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from identity.registration import NameTaken
-from payments import ledger, merchants, openings, proposals
+from payments import ledger, merchants, openings, proposals, rule_changes, shop_doors
 from payments.api import bank_examples as examples
 from payments.models import Proposal, SettlementLine, Window
 from payments.queries import AccountLine
@@ -110,6 +110,8 @@ class ProposalShown(StrictSerializer):
         allow_null=True, help_text="Of a wallet to be opened: the account in the older system."
     )
     amount_fen = serializers.IntegerField(allow_null=True)
+    detail = serializers.DictField(allow_null=True, help_text="What is to stand, of a change.")
+    reason = serializers.CharField(allow_null=True, help_text="Why, of a change.")
     state = serializers.CharField()
     proposed_by = serializers.CharField()
     proposed_at = serializers.DateTimeField()
@@ -223,6 +225,9 @@ class ProposalApprovals(FinanceEndpoint):
             ledger.WindowBusy,
             ledger.NoOpenWindow,
             openings.OpeningBooked,
+            rule_changes.NothingChanges,
+            rule_changes.RuleKindStays,
+            shop_doors.DoorNeedsStore,
         ],
         examples=examples.DECIDE,
     )
@@ -312,6 +317,8 @@ def _proposal(proposal: Proposal) -> dict[str, Any]:
         "subject": proposal.subject,
         "reference": proposal.takeover and str(proposal.takeover.reference),
         "amount_fen": proposal.amount_fen,
+        "detail": proposal.detail,
+        "reason": proposal.reason,
         "state": proposal.state,
         "proposed_by": proposal.proposed_by.user.get_username(),
         "proposed_at": proposal.proposed_at,

@@ -1,4 +1,4 @@
-"""What a merchant's till or server may ask: enrol its key, take payments, call off, give back."""
+"""What a merchant's till or server may ask: take payments, call them off, give back."""
 
 from typing import Any
 from uuid import UUID
@@ -8,8 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from cards import paying
-from identity import codes, organisations
-from identity.models import Organisation, Terminal
+from identity import codes
 from payments import ledger, merchants, orders, pay_codes, refunds, risk, statements
 from payments.api import examples
 from payments.models import Order
@@ -27,36 +26,7 @@ from vpass.common.clock import city_date
 from vpass.common.errors import NotAllowed, NotFound
 
 _REFERENCE = r"^[0-9A-Za-z._-]{1,64}\Z"
-
-
-class MachineKeyOffered(StrictSerializer):
-    kty = serializers.ChoiceField(choices=["EC"])
-    crv = serializers.ChoiceField(choices=["P-256"])
-    x = serializers.CharField(max_length=43)
-    y = serializers.CharField(max_length=43)
-
-
-class TillKeyRequest(StrictSerializer):
-    enrolment_code = serializers.RegexField(r"^[0-9A-Z]{16}\Z", max_length=16)
-    jwk = MachineKeyOffered(
-        help_text="The new public key; its RFC 7638 thumbprint is the signature's keyid."
-    )
-
-
-class TillWords(StrictSerializer):
-    zh = serializers.CharField()
-    en = serializers.CharField()
-
-
-class TillShown(StrictSerializer):
-    id = serializers.UUIDField()
-    name = TillWords()
-    organisation = TillWords()
-
-
-class TillEnrolled(StrictSerializer):
-    till = TillShown()
-    key_id = serializers.CharField(help_text="The keyid of all its signatures from now on.")
+_STORE_CODE = r"^[0-9A-Za-z-]{1,16}\Z"
 
 
 class PaymentRequest(StrictSerializer):
@@ -118,7 +88,13 @@ class RefundMade(StrictSerializer):
     refundable_fen = serializers.IntegerField(help_text="What is left of it.")
 
 
-class MerchantStatementQuery(PageQuery):
+class MerchantPaymentsQuery(PageQuery):
+    store = serializers.RegexField(
+        _STORE_CODE, max_length=16, required=False, help_text="The code of one of the stores."
+    )
+
+
+class MerchantStatementQuery(MerchantPaymentsQuery):
     date = serializers.DateField(
         required=False,
         format="%Y-%m-%d",
@@ -134,30 +110,8 @@ class MerchantLine(StrictSerializer):
     payment_id = serializers.UUIDField(allow_null=True)
     merchant_reference = serializers.CharField(allow_null=True)
     cashier = serializers.CharField(allow_null=True, help_text="Who took the payment.")
+    store = serializers.CharField(allow_null=True, help_text="The code of the store it was in.")
     amount_fen = serializers.IntegerField(help_text="Above 0 what came in, below what went out.")
-
-
-class TillKeys(Endpoint):
-    """A till becomes known by a key of its own making."""
-
-    audience = Audience.MERCHANT
-    signed_in = False
-
-    @describes(
-        request=TillKeyRequest,
-        answers={201: TillEnrolled},
-        problems=[organisations.TerminalCodeRefused, organisations.TerminalKeyTaken],
-        examples=examples.TILL_KEY,
-    )
-    def post(self, request: Request) -> Response:
-        """Enrol the key that has signed this request, with a code from the administrator."""
-        till = organisations.enrol_terminal(
-            enrolment_code=self.read(TillKeyRequest)["enrolment_code"],
-            kind=Organisation.Kind.MERCHANT,
-            proof=self.proof,
-            at=self.at,
-        )
-        return Response({"till": _till(till), "key_id": self.proof.thumbprint}, status=201)
 
 
 class MerchantPayments(Endpoint):
@@ -191,12 +145,16 @@ class MerchantPayments(Endpoint):
         )
         return Response(vars(shown), status=201)
 
-    @describes(answers={200: page_serializer(PaymentShown)}, paged=True, examples=examples.PAYMENTS)
+    @describes(
+        answers={200: page_serializer(PaymentShown)},
+        query=MerchantPaymentsQuery,
+        examples=examples.PAYMENTS,
+    )
     def get(self, request: Request) -> Response:
-        """List the merchant's payments, newest first."""
-        return self.page(
-            orders.orders_of_merchant(caller=self.caller), render=_payment, order=("-id",)
-        )
+        """List the merchant's payments, or a store's, newest first."""
+        asked = self.read_query(MerchantPaymentsQuery)
+        found = orders.orders_of_merchant(caller=self.caller, store=asked.get("store"))
+        return self.page(found, render=_payment, order=("-id",), query=MerchantPaymentsQuery)
 
 
 class MerchantPayment(Endpoint):
@@ -279,22 +237,14 @@ class MerchantStatement(Endpoint):
         examples=examples.MERCHANT_STATEMENT,
     )
     def get(self, request: Request) -> Response:
-        """List the postings of a business date, newest first."""
+        """List the postings of a business date, newest first: all, or of one store's payments."""
         asked = self.read_query(MerchantStatementQuery)
         lines = statements.merchant_statement(
             organisation_id=required(self.caller.organisation_id),
             business_date=asked.get("date") or city_date(self.at),
+            store=asked.get("store"),
         )
         return self.page(lines, render=_line, order=("-id",), query=MerchantStatementQuery)
-
-
-def _till(till: Terminal) -> dict[str, Any]:
-    organisation = till.organisation
-    return {
-        "id": till.id,
-        "name": {"zh": till.name_zh, "en": till.name_en},
-        "organisation": {"zh": organisation.name_zh, "en": organisation.name_en},
-    }
 
 
 def _payment(order: Order) -> dict[str, Any]:
@@ -302,7 +252,7 @@ def _payment(order: Order) -> dict[str, Any]:
 
 
 def _line(line: AccountLine) -> dict[str, Any]:
-    shown: Any = line  # with the annotations of queries.postings_of
+    shown: Any = line  # with the annotations of statements.merchant_statement
     return {
         "id": line.id,
         "at": line.transaction.at,
@@ -310,5 +260,6 @@ def _line(line: AccountLine) -> dict[str, Any]:
         "payment_id": line.transaction.order_id,
         "merchant_reference": shown.merchant_reference,
         "cashier": shown.cashier,
+        "store": shown.store_code,
         "amount_fen": shown.signed_fen,
     }

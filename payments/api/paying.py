@@ -15,6 +15,7 @@ from vpass.common.api import Audience, Endpoint, StrictSerializer, describes, pa
 from vpass.common.callers import required
 from vpass.common.errors import NotFound
 from vpass.common.limits import LimitReached
+from vpass.common.policy import StoreClosed
 
 VERIFIED = 2
 _PIN = r"^[0-9]{6}\Z"
@@ -145,6 +146,7 @@ class ScannedPayments(Endpoint):
             qr_payments.QrUsed,
             qr_payments.QrAmountWrong,
             merchants.MerchantSuspended,
+            StoreClosed,
             residents.AccountSuspended,
             accounts.PayingSuspended,
         ],

@@ -44,9 +44,16 @@ class Payee(StrictSerializer):
     en = serializers.CharField()
 
 
+class PaidStore(StrictSerializer):
+    zh = serializers.CharField()
+    en = serializers.CharField()
+    address = serializers.CharField()
+
+
 class ResidentPayment(StrictSerializer):
     id = serializers.UUIDField()
     payee = Payee()
+    store = PaidStore(allow_null=True, help_text="Where the till stood; null for other payments.")
     title = serializers.CharField()
     amount_fen = serializers.IntegerField()
     refunded_fen = serializers.IntegerField()
@@ -231,7 +238,7 @@ class WalletStatement(Endpoint):
 
 
 def _payment(order: Order) -> dict[str, Any]:
-    organisation = order.merchant.organisation
+    organisation, store = order.merchant.organisation, order.store
     return {
         "id": order.id,
         "payee": {
@@ -239,6 +246,7 @@ def _payment(order: Order) -> dict[str, Any]:
             "zh": organisation.name_zh,
             "en": organisation.name_en,
         },
+        "store": store and {"zh": store.name_zh, "en": store.name_en, "address": store.address},
         "title": order.title,
         "amount_fen": order.amount_fen,
         "refunded_fen": order.refunded_fen,

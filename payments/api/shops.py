@@ -75,7 +75,7 @@ class Visits(Endpoint):
         request=EntryRequest,
         answers={201: VisitAnswer},
         idempotent=True,
-        problems=[*visits.REFUSALS.values(), visits.NoShopDoor, NotAllowed],
+        problems=[*visits.REFUSALS.values(), visits.NoShopDoor, visits.DoorClosed, NotAllowed],
         examples=examples.ENTRY,
     )
     def post(self, request: Request) -> Response:

@@ -36,8 +36,17 @@ from payments.models.ledger import (
     Posting,
     Transaction,
 )
-from payments.models.orders import Merchant, Order, OrderChange, Refund, RefundRequest
+from payments.models.orders import (
+    PURPOSE,
+    SCENE,
+    Merchant,
+    Order,
+    OrderChange,
+    Refund,
+    RefundRequest,
+)
 from payments.models.paying import (
+    CAPS,
     MerchantQr,
     PayCode,
     PayCodeFailure,
@@ -51,6 +60,7 @@ from payments.models.paying import (
 from payments.models.settlement import (
     MerchantApplication,
     Proposal,
+    SettingChange,
     SettlementLine,
     Window,
     WindowChange,
@@ -58,6 +68,9 @@ from payments.models.settlement import (
 from payments.models.shops import ShopDoor, Visit, VisitChange
 
 __all__ = [
+    "CAPS",
+    "PURPOSE",
+    "SCENE",
     "Account",
     "AccountLine",
     "Balance",
@@ -102,6 +115,7 @@ __all__ = [
     "RefundRequest",
     "RiskCase",
     "RiskRule",
+    "SettingChange",
     "SettlementLine",
     "ShopDoor",
     "Spending",

@@ -5,9 +5,11 @@ import uuid
 from django.db import models
 from django.db.models import F, Q
 
-from identity.models import Organisation, Resident, Terminal
+from identity.models import Organisation, Resident, Store, Terminal
 from payments import states
 from vpass.common.sealed_fields import SealedText
+
+PURPOSE, SCENE = "payment", "pay"  # what a merchant's tills use codes for
 
 
 class Merchant(models.Model):
@@ -38,6 +40,7 @@ class Merchant(models.Model):
 class Order(models.Model):
     """A payment by a resident to a merchant, in fen; one that a charge has led to has no till.
 
+    `store` is where the till stood, whatever becomes of the till.
     `way` is how it was asked for; `grade` and `counted_on` are what it was counted under for the
     day's limit, and the day.
     """
@@ -66,6 +69,7 @@ class Order(models.Model):
     grade = models.TextField(null=True)
     counted_on = models.DateField(null=True)
     needs_pin = models.BooleanField(default=False, db_default=False)
+    store = models.ForeignKey(Store, models.PROTECT, null=True, db_index=False)
     cashier = models.TextField(null=True)  # the number of who stood at the till, as it signed it
 
     class Meta:
@@ -85,6 +89,9 @@ class Order(models.Model):
         indexes = [
             models.Index(fields=["payer", "-id"], name="order_of_payer"),
             models.Index(fields=["merchant", "-id"], name="order_of_merchant"),
+            models.Index(
+                fields=["store", "-id"], condition=Q(store__isnull=False), name="order_of_store"
+            ),
             models.Index(
                 fields=["confirm_by"], condition=Q(state="confirming"), name="order_to_expire"
             ),

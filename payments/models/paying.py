@@ -1,11 +1,17 @@
 """How a payment is asked for and how far its payer is trusted: codes, limits, PINs, risk."""
 
+from collections.abc import Mapping
+from typing import Final
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 
 from identity.models import Device, Resident, Staff, Terminal
 from payments import states
+
+# What 银发〔2017〕296号, article 12, lets be paid by barcode in a day, by grade; A by agreement.
+CAPS: Final[Mapping[str, int | None]] = {"A": None, "B": 500_000, "C": 100_000, "D": 50_000}
 
 
 class PaymentLimit(models.Model):
@@ -35,6 +41,14 @@ class PaymentLimit(models.Model):
                 condition=Q(single_fen__gte=0)
                 & (Q(daily_fen__isnull=True) | Q(daily_fen__gte=F("single_fen"))),
                 name="payment_limit_daily",
+            ),
+            models.CheckConstraint(
+                condition=Q(daily_fen__isnull=True)
+                | Q(grade="A")
+                | Q(grade="B", daily_fen__lte=CAPS["B"])
+                | Q(grade="C", daily_fen__lte=CAPS["C"])
+                | Q(grade="D", daily_fen__lte=CAPS["D"]),
+                name="payment_limit_cap",
             ),
         ]
 

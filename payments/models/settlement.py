@@ -7,6 +7,15 @@ from identity.models import Staff, Takeover
 from payments import states
 from vpass.common.sealed_fields import SealedText
 
+# The actions of a proposal that change something, and say why.
+_CHANGES = [
+    "merchant.reinstate",
+    "merchant.refund_alone",
+    "payment_limit.set",
+    "risk_rule.set",
+    "shop_door.open",
+]
+
 
 class Window(models.Model):
     """The time between two cut-offs; a transaction belongs to the window it was posted in."""
@@ -63,7 +72,8 @@ class SettlementLine(models.Model):
 class Proposal(models.Model):
     """Something powerful that one person proposes and another approves.
 
-    `subject` is a window's number, or the id of a takeover whose balance, `amount_fen`, is opened.
+    `subject` is a window's number, the id of a takeover whose balance, `amount_fen`, is opened, or
+    what is changed, to `detail` and for `reason`.
     """
 
     class Action(models.TextChoices):
@@ -71,12 +81,19 @@ class Proposal(models.Model):
         APPROVE_SETTLEMENT = "settlement.approve"
         OPEN_WALLET = "wallet.open"
         OPEN_MERCHANT = "merchant.open"
+        REINSTATE_MERCHANT = "merchant.reinstate"
+        SET_REFUND_ALONE = "merchant.refund_alone"
+        SET_LIMIT = "payment_limit.set"
+        SET_RULE = "risk_rule.set"
+        OPEN_DOOR = "shop_door.open"
 
     id = models.UUIDField(primary_key=True)
     action = models.TextField(choices=Action.choices)
     subject = models.TextField()
     takeover = models.ForeignKey(Takeover, models.PROTECT, null=True)
     amount_fen = models.BigIntegerField(null=True)
+    detail = models.JSONField(null=True)
+    reason = models.TextField(null=True)
     proposed_by = models.ForeignKey(Staff, models.PROTECT, related_name="+")
     decided_by = models.ForeignKey(Staff, models.PROTECT, null=True, related_name="+")
     state = models.TextField(default=states.PROPOSAL.initial)
@@ -100,7 +117,22 @@ class Proposal(models.Model):
                 | (~Q(action="wallet.open") & Q(takeover__isnull=True, amount_fen__isnull=True)),
                 name="proposal_opening",
             ),
+            models.CheckConstraint(
+                condition=Q(action__in=_CHANGES, detail__isnull=False, reason__isnull=False)
+                | (~Q(action__in=_CHANGES) & Q(detail__isnull=True, reason__isnull=True)),
+                name="proposal_change",
+            ),
         ]
+
+
+class SettingChange(models.Model):
+    """What an approved proposal has changed; `before` is null for something new. Append-only."""
+
+    id = models.UUIDField(primary_key=True)
+    proposal = models.OneToOneField(Proposal, models.PROTECT)
+    before = models.JSONField(null=True)
+    after = models.JSONField()
+    at = models.DateTimeField()
 
 
 class MerchantApplication(models.Model):

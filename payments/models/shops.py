@@ -11,15 +11,18 @@ from payments.models.orders import Merchant, Order
 class ShopDoor(models.Model):
     """The door of an unmanned shop, a machine of the merchant's.
 
-    Whoever it lets in has `hold_fen` held on the balance, for `stay_minutes` at most.
+    Whoever it lets in has `hold_fen` held on the balance, for `stay_minutes` at most. A closed one
+    lets nobody in.
     """
 
     terminal = models.OneToOneField(Terminal, models.PROTECT, primary_key=True)
     hold_fen = models.BigIntegerField()
     stay_minutes = models.PositiveSmallIntegerField(default=60)
+    state = models.TextField(default=states.SHOP_DOOR.initial, db_default=states.SHOP_DOOR.initial)
 
     class Meta:
         constraints = [
+            states.SHOP_DOOR.sql_check("state", "shop_door_state"),
             models.CheckConstraint(condition=Q(hold_fen__gt=0), name="shop_door_hold"),
             models.CheckConstraint(
                 condition=Q(stay_minutes__range=(1, 1440)), name="shop_door_stay"

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from identity import organisations
 from payments import ledger, payouts, states
 from payments.merchants import merchant_account
 from payments.models import Payout, SettlementLine, Window
@@ -96,12 +97,13 @@ def _prepare(line_id: int, *, at: datetime) -> None:
             SettlementLine.objects.select_related(
                 "merchant__bank__organisation", "merchant__organisation", "window"
             )
+            .annotate(is_open=organisations.is_open("merchant__organisation"))
             # Waited for, not skipped: a second run must not call the window filed before the first.
             .select_for_update(of=("self",))
             .filter(id=line_id, payout=None, window__state="approved")
             .first()
         )
-        if line is None or line.merchant.state != "active":
+        if line is None or line.merchant.state != "active" or not line.is_open:
             return
         merchant = line.merchant
         account = merchant.payout_account

@@ -7,7 +7,13 @@ import pytest
 from tests.in_process import prepare_day, work
 from tests.journeys.test_payment_thread import UP_TO_THE_MONEY, go
 from tests.outside import OutsideWorld
-from vpass.day import administration_steps, merchant_steps, payment_steps, shop_steps
+from vpass.day import (
+    administration_steps,
+    merchant_steps,
+    payment_steps,
+    shop_steps,
+    store_steps,
+)
 from vpass.day.checks import eventually
 from vpass.day.payment_actors import all_items
 from vpass.day.play import Day
@@ -47,6 +53,7 @@ def taken_on(day: Day) -> Day:
         day,
         merchant_steps.take_on,
         administration_steps.sign_in_administrators,
+        merchant_steps.open_store,
         merchant_steps.open_tills,
         merchant_steps.pay_cashier,
     )
@@ -64,6 +71,20 @@ def test_p8_and_p7__a_firm_taken_on_by_two__its_tills_give_back_by_two(taken_on:
     ]
     (asked,) = till.send("GET", "/refund-requests").expect(200)["items"]
     assert (asked["state"], asked["refund_id"] is not None) == ("approved", True)
+
+
+def test_p8_p14_and_p15__closed_stopped_judged_anew_and_a_door__by_one_or_two(taken_on: Day):
+    go(
+        taken_on,
+        store_steps.close_store,
+        store_steps.stop_merchant,
+        store_steps.change_rule,
+        store_steps.open_door,
+    )
+
+    first, _ = taken_on.money.officers
+    changed = [each["action"] for each in first.changes().expect(200)["items"]]
+    assert changed == ["shop_door.open", "risk_rule.set", "risk_rule.set", "merchant.reinstate"]
 
 
 def test_p6__where_is_my_money__followed_to_the_new_shops_bank(taken_on: Day):

@@ -279,7 +279,7 @@ def test_till_key__with_a_code__enrolled_and_the_former_key_retired(shop: Shop, 
     assert answer.status_code == 201, answer.content
     key_id = signing.thumbprint(signing.jwk_of(private))
     assert answer.json()["key_id"] == key_id
-    assert answer.json()["till"]["id"] == str(shop.till.terminal.id)
+    assert answer.json()["machine"]["id"] == str(shop.till.terminal.id)
     till = BrowserTill(shop.till.terminal, key_id, private)
     assert till.send("GET", f"{MERCHANT}/payments").status_code == 200
     former = shop.till.send("GET", f"{MERCHANT}/payments")

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from django.db import transaction
 
+from identity.models import Organisation
 from payments import payouts, pursuit
 from payments.banks import BankNotAsked
 from payments.ledger import Leg, open_account, post
@@ -364,10 +365,14 @@ def test_net__more_refunds_than_payments__carried_until_it_is_earned(town: Town)
     assert standing(merchant_account(town.books)) == (0, 0)
 
 
-def test_settle__suspended_merchant__kept_for_later(town: Town):
+@pytest.mark.parametrize("who", ["merchant", "organisation"])
+def test_settle__suspended_merchant__kept_for_later(town: Town, who: str):
     pay(town.books, town.payer, 100, at=town.at)
     first = town.close()
-    suspend_merchant(merchant_id=town.books.id, actor="staff:1", at=town.at)
+    if who == "merchant":
+        suspend_merchant(merchant_id=town.books.id, actor="staff:1", at=town.at)
+    else:
+        Organisation.objects.filter(id=town.books.organisation_id).update(state="suspended")
     town.approve(first)
     town.send()
 

@@ -1,11 +1,10 @@
 """Rules of risk: what they weigh, what then, and the queue that staff decide."""
 
 from datetime import datetime, timedelta
-from importlib import import_module
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import transaction
 
 from identity import codes, suspensions
 from identity.models import Device, Organisation, Staff
@@ -14,11 +13,10 @@ from payments.grades import PinNeeded
 from payments.models import Order, RiskCase, RiskRule, Transaction
 from tests import city
 from tests.banking import withdraw
-from tests.paying import PIN, confirm_with, digits, make_qr, rule, scan, set_pin
+from tests.paying import PIN, confirm_with, digits, lay_down_rules, make_qr, rule, scan, set_pin
 from tests.shop import Shop, balance_fen, confirm, open_shop, resident_of
 from vpass.common import outbox
 from vpass.common.models import AuditEvent
-from vpass.seed.risk import lay_down_rules
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -236,19 +234,15 @@ def test_police_stop_paying__what_waits_is_not_paid_and_charges_stay_due(
     assert charges.collect_due(at=at) == 1
 
 
-def test_rules__a_city_never_seeded__has_them_and_seeding_changes_nothing(transactional_db: None):
-    module = import_module("payments.migrations.0008_payment_rules")
-    with connection.cursor() as cursor:
-        cursor.execute(module.RULES)
+def test_rules__a_city_never_seeded__has_them_and_what_it_changed_stays(transactional_db: None):
+    lay_down_rules()
     migrated = list(RiskRule.objects.order_by("name").values())
-    lay_down_rules()
-    assert list(RiskRule.objects.order_by("name").values()) == migrated
-    RiskRule.objects.all().delete()
+    RiskRule.objects.filter(name="burst").update(threshold=7)
 
     lay_down_rules()
 
-    assert list(RiskRule.objects.order_by("name").values()) == migrated
-    assert len(migrated) == 6
+    assert RiskRule.objects.get(name="burst").threshold == 7
+    assert (len(migrated), RiskRule.objects.count()) == (6, 6)
 
 
 def test_velocity__opened_by_others_or_reversed__not_counted(

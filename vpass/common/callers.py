@@ -28,6 +28,8 @@ class Caller:
     id: UUID | str
     key_id: str
     organisation_id: UUID | None = None
+    store_id: UUID | None = None
+    is_closed: bool = False  # the store in which it stands
     desk_id: UUID | None = None
     scene: str | None = None
     resident_id: UUID | None = None

@@ -107,6 +107,13 @@ class AudienceWrong(NotAllowed):
     title_zh = "此接口不对该类调用方开放"
 
 
+class StoreClosed(NotAllowed):
+    """The store in which this till stands is closed."""
+
+    code = "store.closed"
+    title_zh = "该终端所在的门店已停业"
+
+
 class LevelTooLow(NotAllowed):
     """The resident's identity has to be proven at a higher level first."""
 
@@ -131,8 +138,8 @@ def admit(
     """Return if this caller may use a route of `audience`, or raise.
 
     `level` is the least a resident must have; of `roles`, staff need one, if any are named.
-    Raises NotAuthenticated, AudienceWrong, LevelTooLow (with the member `level_needed`) or
-    RoleMissing.
+    Raises NotAuthenticated, AudienceWrong, StoreClosed, LevelTooLow (with the member
+    `level_needed`) or RoleMissing.
     """
     kinds = ADMISSIONS[audience].kinds
     if not kinds:
@@ -141,6 +148,8 @@ def admit(
         raise NotAuthenticated()
     if caller.kind not in kinds:
         raise AudienceWrong()
+    if caller.is_closed:
+        raise StoreClosed()
     if caller.level < level:
         raise LevelTooLow(level_needed=level)
     if roles and not roles & caller.roles:

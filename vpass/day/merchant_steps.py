@@ -15,6 +15,14 @@ from vpass.day.play import Day, Step, adding_to
 ALONE_FEN = 500  # what one till of the shop gives back
 PRICE_FEN, LARGE_REFUND_FEN = 1_860, 960
 CASHIER = "0017"
+STORE: dict[str, Any] = {
+    "code": "S01",
+    "name_zh": "白浪河店",
+    "name_en": "Bailang River Store",
+    "address": "潍坊市潍城区白浪河路9号",
+    "longitude": 119.1021,
+    "latitude": 36.7087,
+}
 
 STEPS: list[Step] = []
 step = adding_to(STEPS)
@@ -47,15 +55,24 @@ def take_on(day: Day) -> str:
     return str(asked["name_en"])
 
 
+@step("Two administrators open its store", needs=(take_on, sign_in_administrators))
+def open_store(day: Day) -> str:
+    office, shop = day.administration, day.shopping.taken_on["organisation_id"]
+    proposed = office.proposer.propose("store.register", shop, **STORE).expect(201)
+    day.shopping.store_id = office.approver.approve(proposed["id"]).expect(200)["made"]
+    return str(STORE["name_en"])
+
+
 @step(
     "Two administrators register its tills; each code is shown once and good once",
-    needs=(take_on, sign_in_administrators),
+    needs=(open_store,),
 )
 def open_tills(day: Day) -> str:
     office, shopping = day.administration, day.shopping
+    store: dict[str, Any] = {"scene": "pay", "store": shopping.store_id}
     shopping.tills = [Till(day.transport, signing.generate_p256()) for _ in range(2)]
     for number, till in enumerate(shopping.tills, start=1):
-        words = {"name_zh": f"{number}号收银台", "name_en": f"Till {number}", "scene": "pay"}
+        words = {"name_zh": f"{number}号收银台", "name_en": f"Till {number}"} | store
         shop = shopping.taken_on["organisation_id"]
         proposed = office.proposer.propose("terminal.register", shop, **words).expect(201)
         approved = office.approver.approve(proposed["id"]).expect(200)
@@ -67,7 +84,7 @@ def open_tills(day: Day) -> str:
 
 
 @step(
-    "A cashier takes a payment, and the shop's statement says who",
+    "A cashier takes a payment: the statement says who and where, and so does the phone",
     needs=(open_tills, payments.top_up),
 )
 def pay_cashier(day: Day) -> str:
@@ -81,8 +98,11 @@ def pay_cashier(day: Day) -> str:
         cashier=CASHIER,
     ).expect(201)
     same("payment", day.shopping.paid["state"], "captured")
-    (line,) = till.statement().expect(200)["items"]
+    (line,) = till.statement(f"?store={STORE['code']}").expect(200)["items"]
     same("statement", (line["cashier"], line["amount_fen"]), (CASHIER, PRICE_FEN))
+    same("of another store", till.statement("?store=S02").expect(200)["items"], [])
+    seen = day.money.wallet.payments().expect(200)["items"][0]
+    same("on the phone", seen["store"]["address"], STORE["address"])
     return f"cashier {CASHIER}"
 
 

@@ -190,6 +190,18 @@ class FinanceOfficer(Clerk):
         """Whom the city pays out to."""
         return self._ask(f"/merchants{query}")
 
+    def propose_change(self, path: str, **asked: Any) -> Reply:
+        """Proposes to change something that stands."""
+        return self._do(path, asked | {"reason": "A drill of the day."})
+
+    def stop(self, path: str) -> Reply:
+        """Stops something at once, alone."""
+        return self._do(path, {"reason": "drill"})
+
+    def changes(self) -> Reply:
+        """What two people have changed, newest first."""
+        return self._ask("/setting-changes")
+
     def approve(self, proposal_id: str) -> Reply:
         """Approves a proposal."""
         return self._do(f"/proposals/{proposal_id}/approval", {})

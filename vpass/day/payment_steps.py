@@ -79,7 +79,8 @@ def enrol_till(day: Day) -> str:
         return "with the key kept from an earlier day"
     enrolled = day.money.till.enrol(enrolment_code=day.money.till_enrolment_code).expect(201)
     day.memory.note_enrolled("till")
-    return f"{enrolled['till']['organisation']['en']}, {enrolled['till']['name']['en']}"
+    till = enrolled["machine"]
+    return f"{till['organisation']['en']}, {till['name']['en']}"
 
 
 @step("The till scans the code: a small payment is captured at once", needs=(top_up, enrol_till))

@@ -19,6 +19,7 @@ class Shopping:
     door: Till
     door_enrolment_code: str
     taken_on: Any = None  # the merchant, as accountants see it
+    store_id: str = ""
     tills: list[Till] = field(default_factory=list)
     paid: Any = None
 

@@ -21,7 +21,7 @@ def enrol_door(day: Day) -> str:
     shopping = day.shopping
     enrolled = shopping.door.enrol(enrolment_code=shopping.door_enrolment_code).expect(201)
     day.memory.note_enrolled("door")
-    return str(enrolled["till"]["organisation"]["en"])
+    return str(enrolled["machine"]["organisation"]["en"])
 
 
 @step(

@@ -18,6 +18,7 @@ from vpass.day import (
     shop_steps,
     status_steps,
     steps,
+    store_steps,
 )
 
 STEPS = [
@@ -39,4 +40,5 @@ STEPS = [
     *level_steps.STEPS,
     *administration_steps.STEPS,
     *merchant_steps.STEPS,
+    *store_steps.STEPS,
 ]

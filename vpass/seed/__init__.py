@@ -22,7 +22,6 @@ from vpass.seed.levels import hire_registrar, open_register
 from vpass.seed.money import hire_accountants, open_bank, open_shop
 from vpass.seed.operations import hire_operator
 from vpass.seed.people import desk_code_of, hire, open_organisation, terminal_code_of
-from vpass.seed.risk import lay_down_rules
 from vpass.seed.shops import open_unmanned_shop
 
 LOGINS = "demo.json"
@@ -76,7 +75,6 @@ def fill_city(*, state_dir: Path, at: datetime) -> None:
         doors = open_unmanned_shop(city, bank=bank)
         open_parking(city, bank=bank, at=at)
         open_register(city)
-        lay_down_rules()
         appointments = open_appointments(hall, at=at)
         logins = {
             "clerk": hire(hall, "clerk", roles=[counter_checks.ROLE]),

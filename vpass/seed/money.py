@@ -10,6 +10,7 @@ from payments import merchants, orders
 from payments.models import Bank
 from vpass.common.signing import Ed25519Public, ed25519_public_bytes, load_public
 from vpass.seed.people import desk_code_of, hire, open_organisation
+from vpass.seed.stores import open_store
 
 
 def open_bank(city: Organisation) -> Bank:
@@ -43,9 +44,20 @@ def open_shop(city: Organisation, *, bank: Bank) -> list[Terminal]:
     merchants.open_merchant(
         organisation=organisation, bank=bank, payout_account="tok_huimin_supermarket_8017"
     )
+    store = open_store(
+        organisation,
+        "胜利东街店",
+        "Shengli East Street",
+        "潍坊市奎文区胜利东街118号",
+        point=(119.1438, 36.7093),
+    )
     return [
         Terminal.objects.create(
-            organisation=organisation, scene="pay", name_zh=f"{n}号收银台", name_en=f"Till {n}"
+            organisation=organisation,
+            store=store,
+            scene="pay",
+            name_zh=f"{n}号收银台",
+            name_en=f"Till {n}",
         )
         for n in (1, 2)
     ]

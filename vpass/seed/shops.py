@@ -4,6 +4,7 @@ from identity.models import Organisation, Terminal
 from payments import merchants, orders
 from payments.models import Bank, ShopDoor
 from vpass.seed.people import open_organisation
+from vpass.seed.stores import open_store
 
 HOLD_FEN = 20_000
 
@@ -21,9 +22,20 @@ def open_unmanned_shop(city: Organisation, *, bank: Bank) -> list[Terminal]:
     merchants.open_merchant(
         organisation=organisation, bank=bank, payout_account="tok_kite_city_store_6140"
     )
+    store = open_store(
+        organisation,
+        "鸢飞路店",
+        "Yuanfei Road",
+        "潍坊市奎文区鸢飞路56号",
+        point=(119.1297, 36.7151),
+    )
     doors = [
         Terminal.objects.create(
-            organisation=organisation, scene="pay", name_zh=f"{n}号门", name_en=f"Door {n}"
+            organisation=organisation,
+            store=store,
+            scene="pay",
+            name_zh=f"{n}号门",
+            name_en=f"Door {n}",
         )
         for n in (1, 2)
     ]

@@ -197,6 +197,8 @@ class AudienceSchema(AutoSchema):
         described = self._described
         found: list[type[DomainError]] = [*described.problems, *_ALWAYS]
         found += _BY_CREDENTIAL[self._credential]
+        if self._audience is policy.Audience.MERCHANT and getattr(self.view, "signed_in", True):
+            found.append(policy.StoreClosed)
         if described.request is not None:
             found += _WITH_BODY
         if described.query is not None:

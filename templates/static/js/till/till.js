@@ -27,7 +27,7 @@ export async function openTill({ store, publicUrl }) {
       const body = { enrolment_code: enrolmentCode, jwk: fresh.jwk };
       const answer = await api.call("POST", `${BASE}/till-keys`, { key: fresh, body });
       key = fresh;
-      till = answer.till;
+      till = answer.machine;
       await store.put("till_key", key);
       await store.put("till", till);
     },
