@@ -200,6 +200,9 @@ def test_language__switched__page_and_its_language_follow(phone: Page) -> None:
     assert phone.inner_text("#renew") == "New code"
 
 
+FITS = "document.querySelector('#qr').offsetHeight <= document.querySelector('#plate').clientHeight"
+
+
 @pytest.mark.parametrize("language", ["zh-Hans", "en"])
 def test_small_screen__every_view__nothing_sticks_out(phone: Page, language: str) -> None:
     phone.set_viewport_size({"width": 320, "height": 568})
@@ -210,7 +213,7 @@ def test_small_screen__every_view__nothing_sticks_out(phone: Page, language: str
         phone.evaluate("view => { location.hash = view }", view)
         phone.wait_for_selector(f'[data-view="{view}"]:visible')
         assert overflow(phone) == 0, view
-    phone.wait_for_timeout(300)
+    phone.wait_for_function(FITS)
     shown_code(phone)
 
 

@@ -200,7 +200,10 @@ export async function openWallet({ session, store, onPaid, onSeen }) {
     isOffline = true;
     describe();
   });
-  window.addEventListener("resize", () => shown && isVisible() && renewNow());
+  window.addEventListener("resize", () => {
+    if (shown && isVisible()) renewNow();
+    else shown = null; // drawn for another size
+  });
   onLanguage(() => {
     describe();
     announce("");
