@@ -1,4 +1,4 @@
-"""The city of these tests."""
+"""The city of these tests, and the crowds in it."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,14 +14,10 @@ __all__ = ["at", "counter", "grant", "hall", "kiosk", "known_keys", "phone"]
 
 @pytest.fixture(autouse=True)
 def crew() -> Iterator[None]:
-    """The threads of a race and their connections stay until its last round."""
-    with standing_crew():
-        yield
+    """The threads of a race and their connections stay until its last round.
 
-
-@pytest.fixture
-def patient() -> Iterator[None]:
-    """Threads whose statements may wait long: on a busy machine a crowd is slow, and not wrong."""
+    Their statements may wait long: on a busy machine a crowd is slow, and not wrong.
+    """
 
     def wait_long(connection: Any, **_: Any) -> None:
         with connection.cursor() as cursor:
@@ -29,5 +25,6 @@ def patient() -> Iterator[None]:
             cursor.execute("SET statement_timeout = '30s'")
 
     connection_created.connect(wait_long)
-    yield
+    with standing_crew():
+        yield
     connection_created.disconnect(wait_long)

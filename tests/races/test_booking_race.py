@@ -59,7 +59,6 @@ def sell(hall: Hall, phones: list[city.Phone], *, day: int, at: datetime) -> tup
     return slot, Counter(map(outcome, found))
 
 
-@pytest.mark.usefixtures("patient")
 def test_hold__forty_phones_and_five_seats__five_held_and_none_oversold(
     hall: Hall, phones: list[city.Phone], at: datetime
 ):
@@ -269,7 +268,6 @@ def call_at_once(hall: Hall, desks: list[city.DeskBrowser], *, at: datetime) -> 
     return together(len(desks), lambda index: call_next(desks[index], at=at))
 
 
-@pytest.mark.usefixtures("patient")
 def test_call_next__eight_desks_at_once__eight_people_in_their_order(
     hall: Hall, phones: list[city.Phone], at: datetime
 ):
@@ -307,7 +305,6 @@ def test_call_next__guard_off__two_desks_call_one_person(
     assert doubled, "without the lock two desks call one ticket, or the race was none"
 
 
-@pytest.mark.usefixtures("patient")
 def test_call_next__one_desk_in_ten_threads__one_ticket(
     hall: Hall, phones: list[city.Phone], at: datetime
 ):

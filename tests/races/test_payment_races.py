@@ -182,18 +182,18 @@ def test_refund__one_reference_in_twenty_threads__one_refund(
     shop: Shop, phone: city.Phone, grant: city.HeldGrant, at: datetime
 ):
     tried = rounds(short=5)
-    broken = 0
+    broken = []
     fill(shop, phone, 1_000 * tried, at=at)
 
     for _ in range(tried):
         paid = shop.pay(grant.code(at), at=at, amount_fen=1_000)
         found = together(20, lambda _, paid=paid: shop.refund(paid.id, 300, at=at, reference="R"))
-        broken += {getattr(each, "id", repr(each)) for each in found} != {
-            str(Refund.objects.get(order_id=paid.id).id)
-        }
+        seen = {getattr(each, "id", repr(each)) for each in found}
+        if seen != {str(Refund.objects.get(order_id=paid.id).id)}:
+            broken.append(seen)
 
-    tell("refund-reference", tried=tried, broken=broken)
-    assert broken == 0
+    tell("refund-reference", tried=tried, broken=len(broken))
+    assert broken == []
     assert posted("refund") == tried * 300
 
 
@@ -441,7 +441,7 @@ def test_pay__one_key_with_two_bodies__one_of_them_is_done(
 def test_pay__over_http_one_key_with_two_bodies__one_payment_one_answer_and_no_error(
     shop: Shop, phone: city.Phone, grant: city.HeldGrant, at: datetime
 ):
-    tried, broken = rounds(short=2), 0
+    tried, broken = min(rounds(short=2), 100), 0
     fill(shop, phone, 1_000 * tried, at=at)
 
     def send(asked: dict[str, Any], key: str) -> Any:

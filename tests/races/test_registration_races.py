@@ -49,7 +49,7 @@ def approve_together(office: Office, proposal_id: uuid.UUID, *, at: datetime) ->
     return Counter(type(each).__name__ for each in together(AT_ONCE, one))
 
 
-def test_approve__six_at_once__done_once(office: Office, patient: None, at: datetime):
+def test_approve__six_at_once__done_once(office: Office, at: datetime):
     tried, broken = ROUNDS or 4, 0
 
     for number in range(tried):
@@ -63,7 +63,7 @@ def test_approve__six_at_once__done_once(office: Office, patient: None, at: date
 
 
 def test_approve__looking_without_a_lock__done_more_than_once(
-    office: Office, patient: None, at: datetime, monkeypatch: pytest.MonkeyPatch
+    office: Office, at: datetime, monkeypatch: pytest.MonkeyPatch
 ):
     def look(proposal_id: uuid.UUID, *, caller: Any, at: datetime) -> RegistrationProposal:
         found = RegistrationProposal.objects.get(id=proposal_id)
@@ -88,7 +88,7 @@ def test_approve__looking_without_a_lock__done_more_than_once(
 
 
 def test_suspend__while_a_desk_asks_all_the_time__nothing_passes_after_it(
-    office: Office, patient: None, at: datetime
+    office: Office, at: datetime
 ):
     hall = city.make_organisation("某大厅", parent=office.city)
     counter = city.sign_in_clerk(city.make_desk(hall), at=at)
