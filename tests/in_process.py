@@ -56,10 +56,15 @@ def work() -> None:
         time.sleep(0.02)
 
 
-def prepare_day(sandbox: OutsideWorld, *, folder: Path) -> Day:
-    """A seeded city in the test's database, and the actors of a day in it."""
+def fill_city(folder: Path) -> None:
+    """A seeded city in the test's database, with the rules of risk that a migrated one has."""
     lay_down_rules()
     seed.fill_city(state_dir=folder, at=now())
+
+
+def prepare_day(sandbox: OutsideWorld, *, folder: Path) -> Day:
+    """A seeded city in the test's database, and the actors of a day in it."""
+    fill_city(folder)
     return prepare(
         transport=ClientTransport(),
         outside=Outside(sandbox.url, wait=deliver),

@@ -13,11 +13,9 @@ from django.core.management import call_command
 
 from identity.models import Staff, Terminal
 from payments import ledger
-from tests.in_process import ClientTransport, work
+from tests.in_process import ClientTransport, fill_city, work
 from tests.outside import OutsideWorld
 from tests.people import known_keys
-from vpass import seed
-from vpass.common.clock import now
 from vpass.day import checks, outside, payment_steps, steps
 from vpass.day.outside import Outside
 from vpass.day.play import Step
@@ -62,7 +60,7 @@ def stage(
         )
 
     settings.STATE_DIR = tmp_path
-    seed.fill_city(state_dir=tmp_path, at=now())
+    fill_city(tmp_path)
     for module, name, value in (
         (command, "stack", stack),
         (command, "HttpTransport", lambda *_, **__: ClientTransport()),
