@@ -49,7 +49,7 @@ WITH used AS (
     WHERE whose.resident_id IS NOT NULL RETURNING 1
 ), told AS (
     SELECT outbox_publish_v1(%(event_id)s, %(event)s, %(payload)s, %(consumers)s, %(at)s)
-    FROM verdict WHERE reason IS NULL
+    FROM verdict WHERE reason IS NULL AND cardinality(%(consumers)s::text[]) > 0
 )"""
 _VERDICT = """
 SELECT reason, (SELECT count(*) FROM line), (SELECT count(*) FROM told) FROM verdict

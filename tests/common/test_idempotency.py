@@ -67,7 +67,7 @@ def test_once__statements__one_claims_and_one_stores():
         do()
     assert len(sent) == 3  # the work's own stands between
     assert "idempotency_claim_v1" in sent[0]
-    assert sent[2].startswith("UPDATE common_idempotency")
+    assert sent[2].startswith("EXECUTE store_answer")
 
     with statements() as sent:
         do()

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from vpass.common import sealed_fields
+from vpass.common import prepared, sealed_fields
 from vpass.common.errors import DomainError
 
 KEPT_FOR = timedelta(days=30)
@@ -20,6 +20,7 @@ RETRY_AFTER_S = 1
 _TABLE = "common_idempotency"
 _KEY = re.compile(r"[\x21-\x7e][\x20-\x7e]{6,126}[\x21-\x7e]", re.ASCII)
 _PURGE_ROWS = 10_000
+_STORE = "UPDATE common_idempotency SET answer = %(answer)s WHERE id = %(id)s"
 
 
 class KeyMissing(DomainError):
@@ -158,9 +159,7 @@ def _store(identity: bytes, answer: dict[str, Any]) -> None:
     text = json.dumps(answer, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     sealed = sealed_fields.seal(text, table=_TABLE, row=identity, column="answer")
     with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE common_idempotency SET answer = %s WHERE id = %s", [sealed, identity]
-        )
+        prepared.execute(cursor, "store_answer", _STORE, {"answer": sealed, "id": identity})
 
 
 def _open(sealed: bytes, identity: bytes) -> dict[str, Any]:
