@@ -81,6 +81,7 @@ def measure(run: Run, *, state_dir: Path) -> Figure:
         cursor.execute("GRANT INSERT, SELECT ON bench_insert TO PUBLIC")
     frame.require_durable()
     cast = Cast()
+    before = _redeemed()
     with frame.baseline(state_dir, path=INSERT) as other_url:
         ours: list[load.Measured] = []
         theirs: list[load.Measured] = []
@@ -107,7 +108,7 @@ def measure(run: Run, *, state_dir: Path) -> Figure:
             last_scan, last_insert = scans[0][-1], inserts[0][-1]
         frame.require_checked(run.web_url, last_scan, code=b"proof.replayed")
         frame.require_checked(other_url, last_insert, code=b"proof.replayed")
-    _require_counted(ours, theirs)
+    _require_counted(ours, theirs, before=before)
     ours, theirs = ours[1:], theirs[1:]  # the first round warms both up
     ratios = [mine.rate / other.rate for mine, other in zip(ours, theirs, strict=True)]
     return Figure(
@@ -131,13 +132,20 @@ def measure(run: Run, *, state_dir: Path) -> Figure:
 # What is measured has to be the real thing
 
 
-def _require_counted(ours: list[load.Measured], theirs: list[load.Measured]) -> None:
+def _redeemed() -> int:
+    """How many codes have been redeemed, also by benches before this one."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM identity_redemption")
+        return int(cursor.fetchone()[0])
+
+
+def _require_counted(
+    ours: list[load.Measured], theirs: list[load.Measured], *, before: int
+) -> None:
     sent = sum(each.requests for each in ours), sum(each.requests for each in theirs)
     good = sum(each.good for each in ours), sum(each.good for each in theirs)
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT (SELECT count(*) FROM identity_redemption), (SELECT count(*) FROM bench_insert)"
-        )
-        stored = tuple(cursor.fetchone())
+        cursor.execute("SELECT count(*) FROM bench_insert")
+        stored = _redeemed() - before, cursor.fetchone()[0]
     if not sent == good == stored:
         raise RuntimeError(f"sent {sent}, answered well {good}, stored {stored}")
