@@ -128,11 +128,11 @@ class AccessLine(models.Model):
         REFUSED = "refused"
 
     id = models.UUIDField(primary_key=True)
-    resident = models.ForeignKey(Resident, models.PROTECT)
-    organisation = models.ForeignKey(Organisation, models.PROTECT, null=True)
-    desk = models.ForeignKey(Desk, models.PROTECT, null=True)
-    terminal = models.ForeignKey(Terminal, models.PROTECT, null=True)
-    staff = models.ForeignKey(Staff, models.PROTECT, null=True)
+    resident = models.ForeignKey(Resident, models.PROTECT, db_index=False)
+    organisation = models.ForeignKey(Organisation, models.PROTECT, null=True, db_index=False)
+    desk = models.ForeignKey(Desk, models.PROTECT, null=True, db_index=False)
+    terminal = models.ForeignKey(Terminal, models.PROTECT, null=True, db_index=False)
+    staff = models.ForeignKey(Staff, models.PROTECT, null=True, db_index=False)
     scene = models.TextField()
     purpose = models.TextField()
     case_number = models.TextField(null=True)
@@ -143,7 +143,7 @@ class AccessLine(models.Model):
     asked = ArrayField(models.TextField(), default=list)
     visible_from = models.DateTimeField(null=True)
     is_shielded = models.BooleanField(default=False)
-    delegation = models.ForeignKey("Delegation", models.PROTECT, null=True)
+    delegation = models.ForeignKey("Delegation", models.PROTECT, null=True, db_index=False)
 
     class Meta:
         constraints = [

@@ -42,7 +42,7 @@ class Balance(models.Model):
     first, 0, has the floor and what is held; the others never fall below zero.
     """
 
-    account = models.ForeignKey(Account, models.PROTECT)
+    account = models.ForeignKey(Account, models.PROTECT, db_index=False)
     shard = models.PositiveSmallIntegerField(default=0)
     posted_fen = models.BigIntegerField(default=0)
     held_fen = models.BigIntegerField(default=0)
@@ -81,7 +81,7 @@ class Transaction(models.Model):
 class Posting(models.Model):
     """An amount in fen from the debited to the credited account: always balanced. Append-only."""
 
-    transaction = models.ForeignKey(Transaction, models.PROTECT)
+    transaction = models.ForeignKey(Transaction, models.PROTECT, db_index=False)
     seq = models.PositiveSmallIntegerField()
     debit = models.ForeignKey(Account, models.PROTECT, related_name="debits", db_index=False)
     credit = models.ForeignKey(Account, models.PROTECT, related_name="credits", db_index=False)

@@ -53,9 +53,9 @@ class Order(models.Model):
         APP = "app"  # a bill, an order in an app, a charge
 
     id = models.UUIDField(primary_key=True)
-    merchant = models.ForeignKey(Merchant, models.PROTECT)
-    till = models.ForeignKey(Terminal, models.PROTECT, null=True)
-    payer = models.ForeignKey(Resident, models.PROTECT)
+    merchant = models.ForeignKey(Merchant, models.PROTECT, db_index=False)
+    till = models.ForeignKey(Terminal, models.PROTECT, null=True, db_index=False)
+    payer = models.ForeignKey(Resident, models.PROTECT, db_index=False)
     amount_fen = models.BigIntegerField()
     title = models.TextField()
     merchant_reference = models.TextField()

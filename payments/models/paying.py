@@ -56,7 +56,7 @@ class PaymentLimit(models.Model):
 class Spending(models.Model):
     """What a resident has paid on a city day under one grade; counted up in one statement."""
 
-    resident = models.ForeignKey(Resident, models.PROTECT)
+    resident = models.ForeignKey(Resident, models.PROTECT, db_index=False)
     on_date = models.DateField()
     grade = models.TextField()
     used_fen = models.BigIntegerField()
