@@ -12,8 +12,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from identity import registration, relying_parties, staffing, states, stores, subtree
-from identity.models import Organisation, RegistrationProposal, Staff
-from identity.organisations import is_open
+from identity.models import Organisation, RegistrationProposal
 from identity.registration import Made
 from vpass.common import audit, ids
 from vpass.common.callers import Caller, required
@@ -202,13 +201,8 @@ def _may_approve(proposal: RegistrationProposal, caller: Caller) -> bool:
 
 def _stands(proposal: RegistrationProposal, row: Any) -> bool:
     """Whether the subject is where it was, and the proposer may still decide about it."""
-    proposer = Staff.objects.filter(
-        is_open("organisation"),
-        id=proposal.proposed_by_id,
-        state="active",
-        user__is_active=True,
-        roles__overlap=[staffing.ADMINISTRATOR, staffing.APPROVER],
-    ).first()
+    roles = (staffing.ADMINISTRATOR, staffing.APPROVER)
+    proposer = staffing.in_office(proposal.proposed_by_id, roles=roles)
     return (
         proposer is not None
         and _where(row) == proposal.organisation_id

@@ -19,7 +19,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 from identity import registration, staff, states, subtree
 from identity.history import change_state
 from identity.models import Invitation, Staff
-from identity.organisations import new_code
+from identity.organisations import is_open, new_code
 from identity.registration import Made
 from vpass.common import audit, key_proofs, limits
 from vpass.common.callers import Caller, required
@@ -27,6 +27,7 @@ from vpass.common.errors import Conflict, DomainError, NotAllowed
 from vpass.common.idempotency import IdempotencyKey, once
 
 ADMINISTRATOR, APPROVER = registration.KEEPERS
+FINANCE = "finance"
 # What an organisation's own administrators give; all other roles reach beyond it, so the city's do.
 LOCAL_ROLES = frozenset({ADMINISTRATOR, APPROVER, "privacy"})
 CITY_ROLES = frozenset(
@@ -37,7 +38,7 @@ CITY_ROLES = frozenset(
         "police",
         "risk",
         "operator",
-        "finance",
+        FINANCE,
         "operations",
     }
 )
@@ -194,6 +195,17 @@ def change_password(
             _audit("staff.password_changed", person, actor=caller.scope, at=at)
     if not is_right:
         raise staff.SignInRefused
+
+
+def in_office(staff_id: uuid.UUID, *, roles: Iterable[str]) -> Staff | None:
+    """Return a member of staff who may still act in one of these roles, else None."""
+    return Staff.objects.filter(
+        is_open("organisation"),
+        id=staff_id,
+        state="active",
+        user__is_active=True,
+        roles__overlap=list(roles),
+    ).first()
 
 
 def remove_roles(

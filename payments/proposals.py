@@ -9,6 +9,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
+from identity import staffing
 from payments import merchants, openings, rule_changes, shop_doors, states
 from payments.models import MerchantApplication, Proposal, SettingChange
 from payments.rule_changes import Changed
@@ -131,13 +132,16 @@ def approve(
 ) -> Decided:
     """Approve another person's proposal and do what it says, in one transaction.
 
-    Raises NotFound, SelfApproval, ProposalOver, and what the action raises.
+    Raises NotFound, SelfApproval, ProposalOver (also when its proposer is an accountant no more),
+    and what the action raises.
     """
     with once(idempotency_key, at=at) as claim:
         if claim.answer is None:
             proposal = _lock(proposal_id, at=at)
             if not _may_approve(proposal, caller):
                 raise SelfApproval
+            if staffing.in_office(proposal.proposed_by_id, roles=[staffing.FINANCE]) is None:
+                raise ProposalOver(state=proposal.state)
             _decide(proposal, "approved", caller=caller, at=at)
             _DO[proposal.action](proposal, caller, at)
             claim.answer = {"id": str(proposal.id), "state": proposal.state}

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 from django.db import IntegrityError
 
+from identity.models import Staff
 from payments import proposals
 from payments.models import Proposal, Window
 from payments.proposals import Decided, ProposalOver, ProposalWaiting, SelfApproval
@@ -134,6 +135,20 @@ def test_approve__a_day_later__out_of_date(people: list[Caller], window_id: int,
     assert proposals.expire_old(at=at + timedelta(hours=24)) == 1
     assert Proposal.objects.get().state == "expired"
     assert propose(people[0], window_id, at=at + timedelta(hours=24)).state == "proposed"
+
+
+@pytest.mark.parametrize("change", [{"state": "suspended"}, {"roles": ["operator"]}])
+def test_approve__the_proposer_is_an_accountant_no_more__over_and_nothing_done(
+    people: list[Caller], window_id: int, at: datetime, change: dict[str, object]
+):
+    proposed = propose(people[0], window_id, at=at)
+    Staff.objects.filter(id=people[0].staff_id).update(**change)
+
+    with pytest.raises(ProposalOver):
+        approve(people[1], proposed, at=at)
+
+    assert Window.objects.get().state == "open"
+    assert Proposal.objects.get().decided_at is None
 
 
 def test_approve__window_closed_meanwhile__refused_and_stays_proposed(
