@@ -66,9 +66,7 @@ def approve_together(people: list[Caller], daily_fen: int, *, at: datetime) -> C
     return Counter(type(each).__name__ for each in together(AT_ONCE, approve))
 
 
-def test_change__approved_by_six_at_once__done_once(
-    people: list[Caller], patient: None, at: datetime
-):
+def test_change__approved_by_six_at_once__done_once(people: list[Caller], at: datetime):
     tried, broken = ROUNDS or 3, 0
 
     for number in range(tried):
@@ -81,7 +79,7 @@ def test_change__approved_by_six_at_once__done_once(
 
 
 def test_change__looking_without_a_lock__others_get_as_far_as_the_history(
-    people: list[Caller], patient: None, at: datetime, monkeypatch: pytest.MonkeyPatch
+    people: list[Caller], at: datetime, monkeypatch: pytest.MonkeyPatch
 ):
     def look(proposal_id: uuid.UUID, *, at: datetime) -> Proposal:
         found = Proposal.objects.get(id=proposal_id)
