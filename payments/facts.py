@@ -31,7 +31,7 @@ MERCHANT_STATE = """CASE
 # parameters.
 FACTS = (
     "payer_facts_v1(r.id, r.level, m.organisation_id,"
-    " %(today)s::date, %(hour)s::uuid, %(day)s::uuid, %(this)s::uuid)"
+    " %(today)s::date, %(hour)s::uuid, %(day)s::uuid, %(this)s::uuid, %(amount_fen)s::bigint)"
 )
 
 
@@ -78,7 +78,8 @@ class Places:
 
 @dataclass(frozen=True)
 class Facts:
-    """What `FACTS` gives. `spent_fen` is today's, by grade."""
+    """What `FACTS` gives. `spent_fen` is today's, by grade; `rules` are those which the amount
+    reaches, and without one that asks for them `recent` and `places` are nothing."""
 
     limits: tuple[Limit, ...]
     spent_fen: dict[str, int]
@@ -87,13 +88,14 @@ class Facts:
     places: Places
 
 
-def values_at(at: datetime, *, this: uuid.UUID | None = None) -> dict[str, Any]:
-    """The parameters of `FACTS`; `this` is the order in hand, which is not counted."""
+def values_at(at: datetime, *, amount_fen: int, this: uuid.UUID | None = None) -> dict[str, Any]:
+    """The parameters of `FACTS` for a payment of so much; `this`, its order, is not counted."""
     return {
         "today": city_date(at),
         "hour": first_uuid7(at - timedelta(hours=1)),
         "day": first_uuid7(at - timedelta(days=1)),
         "this": this,
+        "amount_fen": amount_fen,
     }
 
 

@@ -282,7 +282,10 @@ def _pay_by_steps(
     if shown.payer_id is None:
         return {"refusal": shown.reason}
     found = queries.lock_and_look(
-        organisation_id=required(caller.organisation_id), payer_id=shown.payer_id, at=at
+        organisation_id=required(caller.organisation_id),
+        payer_id=shown.payer_id,
+        amount_fen=asked.amount_fen,
+        at=at,
     )
     if found is None:
         raise NotAllowed

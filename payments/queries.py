@@ -205,19 +205,20 @@ def lock_parties(*, organisation_id: uuid.UUID, payer_id: uuid.UUID) -> Parties 
 
 
 def lock_and_look(
-    *, organisation_id: uuid.UUID, payer_id: uuid.UUID, at: datetime
+    *, organisation_id: uuid.UUID, payer_id: uuid.UUID, amount_fen: int, at: datetime
 ) -> tuple[Parties, Facts] | None:
     """The same with what is known of the payer, in the same statement."""
-    values = {"organisation": organisation_id, "payer": payer_id, **facts.values_at(at)}
+    values = {"organisation": organisation_id, "payer": payer_id}
+    values |= facts.values_at(at, amount_fen=amount_fen)
     with connection.cursor() as cursor:
         prepared.execute(cursor, "lock_and_look", _LOCK_AND_LOOK, values)
         row = cursor.fetchone()
     return None if row is None else (Parties(*row[:-1]), facts.read(row[-1]))
 
 
-def look_at_parties(*, organisation_id: uuid.UUID, at: datetime) -> Look:
+def look_at_parties(*, organisation_id: uuid.UUID, amount_fen: int, at: datetime) -> Look:
     """The same in the statement that finds the grant of a code; for `read_parties`."""
-    values = {"organisation": organisation_id, **facts.values_at(at)}
+    values = {"organisation": organisation_id, **facts.values_at(at, amount_fen=amount_fen)}
     return Look(_LOOK_AT_PARTIES, {f"look_{name}": value for name, value in values.items()})
 
 
@@ -244,7 +245,8 @@ def look(order: Order, *, at: datetime) -> Facts:
     """What is known of an order's payer, this order left out."""
     values = {"merchant": order.merchant_id, "payer": order.payer_id}
     with connection.cursor() as cursor:
-        cursor.execute(_LOOK, values | facts.values_at(at, this=order.id))
+        known = facts.values_at(at, amount_fen=order.amount_fen, this=order.id)
+        cursor.execute(_LOOK, values | known)
         return facts.read(cursor.fetchone()[0])
 
 

@@ -78,7 +78,9 @@ class Tender:
     def looks_at(self) -> Look:
         """See codes.Occasion: both parties, locked, and what is known of the payer."""
         organisation_id = required(self._caller.organisation_id)
-        return queries.look_at_parties(organisation_id=organisation_id, at=self._at)
+        return queries.look_at_parties(
+            organisation_id=organisation_id, amount_fen=self._asked.amount_fen, at=self._at
+        )
 
     def refusal(self, found: GrantFound) -> str | None:
         """See codes.Occasion: None, since a refused payment leaves a failed order.

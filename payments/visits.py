@@ -219,7 +219,10 @@ def _enter(
     if shown.payer_id is None:
         return {"refusal": shown.reason}
     found = queries.lock_and_look(
-        organisation_id=required(caller.organisation_id), payer_id=shown.payer_id, at=at
+        organisation_id=required(caller.organisation_id),
+        payer_id=shown.payer_id,
+        amount_fen=door.hold_fen,
+        at=at,
     )
     if found is None:
         raise NotAllowed

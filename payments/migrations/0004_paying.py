@@ -9,7 +9,7 @@ from django.db import migrations, models
 from vpass.common.sql_files import sql_functions
 
 SQL = Path(__file__).resolve().parent.parent / "sql"
-FACTS = "payer_facts_v1(uuid, smallint, uuid, date, uuid, uuid, uuid)"
+FACTS = "payer_facts_v1(uuid, smallint, uuid, date, uuid, uuid, uuid, bigint)"
 
 # 银发〔2017〕296号 article 12: a static code (D) ¥500 a day whatever verifies the payment; a dynamic
 # one with less than two elements (C) ¥1,000, with two (B) ¥5,000, with two of which one is a

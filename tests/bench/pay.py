@@ -27,9 +27,9 @@ from vpass.common.http_signatures import Parts
 from vpass.supervisor import Run
 
 TILLS = 8
-PHONES = 16
+PHONES = 60  # so that each pays some forty times, not a hundred and more, within risk's hour
 ROUNDS = 10
-REQUESTS_A_ROUND = 200  # of each side
+REQUESTS_A_ROUND = 400  # of each side
 AMOUNT_FEN = 1_234  # no word of the payer's is asked for
 FUNDS_FEN = 10_000_000
 PAYMENTS = f"{MERCHANT}/payments"
@@ -48,7 +48,7 @@ class Cast:
             for number in range(TILLS)
         ]
         self.payees = [_account("merchant", shop.merchant.organisation_id) for shop in self.shops]
-        phones = [city.make_phone(index, at=at) for index in range(150, 150 + PHONES)]
+        phones = [city.make_phone(index, at=at) for index in range(40, 40 + PHONES)]
         for phone in phones:
             fill(self.shops[0], phone, FUNDS_FEN, at=at)
         self.payers = [_account("resident", resident_of(phone)) for phone in phones]

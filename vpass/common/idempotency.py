@@ -20,6 +20,7 @@ RETRY_AFTER_S = 1
 _TABLE = "common_idempotency"
 _KEY = re.compile(r"[\x21-\x7e][\x20-\x7e]{6,126}[\x21-\x7e]", re.ASCII)
 _PURGE_ROWS = 10_000
+_CLAIM = "SELECT * FROM idempotency_claim_v1(%(identity)s, %(digest)s, %(at)s)"
 _STORE = "UPDATE common_idempotency SET answer = %(answer)s WHERE id = %(id)s"
 
 
@@ -142,7 +143,8 @@ def purge(*, at: datetime) -> int:
 
 def _claim(identity: bytes, digest: bytes, *, at: datetime) -> Claim:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT * FROM idempotency_claim_v1(%s, %s, %s)", [identity, digest, at])
+        values = {"identity": identity, "digest": digest, "at": at}
+        prepared.execute(cursor, "claim_key", _CLAIM, values)
         outcome, sealed = cursor.fetchone()
     if outcome == "running":
         raise StillRunning(retry_after=RETRY_AFTER_S)
