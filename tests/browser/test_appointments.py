@@ -14,6 +14,14 @@ from vpass.supervisor import Run
 
 pytestmark = pytest.mark.stack
 
+# The second time the list is asked for, it comes so many milliseconds later.
+LATE_MS = 500
+LATE = """ms => { const ask = fetch; let lists = 0; window.fetch = async (url, how) => {
+    const answer = await ask(url, how);
+    const isList = String(url).endsWith("/bookings") && (how?.method ?? "GET") === "GET";
+    if (isList && lists++) await new Promise(done => setTimeout(done, ms));
+    return answer; }; }"""
+
 
 @pytest.fixture(scope="module")
 def phone(open_page: Callable[..., Page], stack: Run, people: Iterator[Person]) -> Page:
@@ -66,6 +74,7 @@ def test_phone__holds_books_and_cancels_by_keyboard(phone: Page):
     phone.wait_for_selector("#held[open]")
     picture(phone, "held")
     expect(phone.locator("#held-left")).to_contain_text("4:")
+    phone.evaluate(LATE, LATE_MS)
     phone.focus("#held-yes")
     phone.keyboard.press("Enter")
 
@@ -73,6 +82,8 @@ def test_phone__holds_books_and_cancels_by_keyboard(phone: Page):
     picture(phone, "booked")
     phone.focus("#bookings .danger")
     phone.keyboard.press("Enter")
+    phone.wait_for_timeout(2 * LATE_MS)  # the same list again
+    expect(phone.locator("#bookings .danger.solid")).to_be_focused()
     phone.keyboard.press("Enter")
     expect(phone.locator("#bookings .badge")).to_have_text("已取消")
     assert overflow(phone) <= 0

@@ -28,7 +28,7 @@ export function makeVisits({ session }) {
   let bookings = [];
   let services = [];
   let next = null;
-  let isLoaded = false;
+  let known = ""; // what is drawn, as text
   let watch = null;
   let silence = null;
   const slots = makeSlots({ session, onChange });
@@ -103,7 +103,7 @@ export function makeVisits({ session }) {
   }
 
   function draw() {
-    if (!isLoaded) return;
+    if (!known) return;
     find("#bookings").replaceChildren(...bookings.map(entry));
     find("#bookings-none").hidden = bookings.length > 0;
     find("#bookings-more").hidden = !next;
@@ -137,8 +137,11 @@ export function makeVisits({ session }) {
     bookings = cursor ? [...bookings, ...page.items] : page.items;
     services = offered.items;
     next = page.next;
-    isLoaded = true;
-    draw();
+    const news = JSON.stringify([bookings, services, next]);
+    if (news !== known) {
+      known = news;
+      draw(); // else a button that asks whether one is sure would forget it
+    }
     keepWatch();
   }
 
