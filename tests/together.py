@@ -98,3 +98,45 @@ def together(count: int, work: Callable[[int], Any]) -> list[Any]:
         return crew.run(count, work)
     finally:
         crew.leave()
+
+
+def was_waited_for(
+    work: Callable[[], Any],
+    change: Callable[[], Any],
+    *,
+    stopped_at: tuple[Any, str],
+    stands: Callable[[], bool],
+) -> tuple[bool, Any]:
+    """Whether what `work` writes stood when `change` had ended, and what `work` came to.
+
+    `work` is stopped where it calls a function, named by its module and its name, until `change`
+    has ended, or has waited for a second. Neither thread's own clock has a say in it.
+    """
+    reached, opened = threading.Event(), threading.Event()
+    module, name = stopped_at
+    go_on = getattr(module, name)
+
+    def stopped(*given: Any, **named: Any) -> Any:
+        reached.set()
+        assert opened.wait(WAIT_S)
+        return go_on(*given, **named)
+
+    def overtake() -> bool:
+        assert reached.wait(WAIT_S)
+        waiting = threading.Timer(1.0, opened.set)
+        waiting.start()
+        try:
+            change()
+            return stands()
+        finally:
+            waiting.cancel()
+            opened.set()
+
+    setattr(module, name, stopped)
+    try:
+        found, stood = together(2, lambda index: [work, overtake][index]())
+    finally:
+        setattr(module, name, go_on)
+    if isinstance(stood, Exception):
+        raise stood
+    return stood, found

@@ -21,7 +21,7 @@ from payments.settlement import windows
 from tests import city
 from tests.ledger import owner
 from tests.shop import Shop, balance_fen, confirm, decline, fill, open_shop
-from tests.together import together
+from tests.together import together, was_waited_for
 from vpass.common import clock
 from vpass.common.idempotency import StillRunning
 
@@ -275,54 +275,28 @@ def test_confirm__guard_off__more_than_one_wins(
 # Suspension
 
 
-class Gate:
-    """Stops the one who comes to it until it is opened."""
-
-    def __init__(self) -> None:
-        self.reached, self.opened = threading.Event(), threading.Event()
-
-    def pass_through(self) -> None:
-        self.reached.set()
-        assert self.opened.wait(10)
-
-
-def suspend_while_paying(
-    shop: Shop, code: str, who: str, *, at: datetime, monkeypatch: pytest.MonkeyPatch
-) -> tuple[list[str], str]:
-    """The order in which a payment and a suspension end, when the payment has judged the parties
-    and not written yet; and what the payment met."""
-    gate, ended = Gate(), list[str]()
-    deed_of = history.order_deed
-
-    def slowly(*given: Any, **named: Any) -> Any:
-        gate.pass_through()
-        return deed_of(*given, **named)
-
-    monkeypatch.setattr(history, "order_deed", slowly)
+def suspend_while_paying(shop: Shop, code: str, who: str, *, at: datetime) -> tuple[bool, str]:
+    """Whether a suspension waits for a payment that has judged the parties and not written yet,
+    and what the payment met."""
 
     def pay() -> str:
         try:
             return outcome(shop.pay(code, at=at))
         except Exception as error:  # noqa: BLE001  the test judges it
             return outcome(error)
-        finally:
-            ended.append("payment")
 
-    def suspend() -> str:
-        assert gate.reached.wait(10)
-        releasing = threading.Timer(0.5, gate.opened.set)
-        releasing.start()
+    def suspend() -> None:
         if who == "merchant":
             merchants.suspend_merchant(merchant_id=shop.merchant.id, actor="test", at=at)
         else:
             Resident.objects.update(state="suspended")
-        ended.append("suspension")
-        releasing.join()
-        return ""
 
-    found = together(2, lambda index: [pay, suspend][index]())
-    monkeypatch.setattr(history, "order_deed", deed_of)
-    return ended, found[0]
+    return was_waited_for(
+        pay,
+        suspend,
+        stopped_at=(history, "order_deed"),
+        stands=lambda: Transaction.objects.filter(kind="payment").exists(),
+    )
 
 
 @pytest.mark.parametrize("who", ["merchant", "payer"])
@@ -332,13 +306,10 @@ def test_suspend__while_a_payment_is_made__waits_for_it_and_then_nothing_is_paid
     grant: city.HeldGrant,
     at: datetime,
     who: str,
-    monkeypatch: pytest.MonkeyPatch,
 ):
     fill(shop, phone, 100_000, at=at)
 
-    ended, met = suspend_while_paying(shop, grant.code(at), who, at=at, monkeypatch=monkeypatch)
-
-    assert (ended, met) == (["payment", "suspension"], "captured")
+    assert suspend_while_paying(shop, grant.code(at), who, at=at) == (True, "captured")
     with pytest.raises(Exception) as caught:
         shop.pay(grant.code(at), at=at)
     assert (
@@ -361,9 +332,7 @@ def test_suspend__guard_off__a_payment_ends_after_it(
     assert read != queries._LOOK_AT_PARTIES
     monkeypatch.setattr(queries, "_LOOK_AT_PARTIES", read)
 
-    ended, met = suspend_while_paying(shop, grant.code(at), who, at=at, monkeypatch=monkeypatch)
-
-    assert (ended, met) == (["suspension", "payment"], "captured")
+    assert suspend_while_paying(shop, grant.code(at), who, at=at) == (False, "captured")
 
 
 # The same key

@@ -1,7 +1,6 @@
 """Stores that close, changes that two approve at once, and a refund while its bound is lowered."""
 
 import os
-import threading
 import time
 import uuid
 from collections import Counter
@@ -14,14 +13,14 @@ from django.db import transaction
 from identity import queries as identity_queries
 from identity.models import Store
 from payments import proposals, queries, refunds, rule_changes
-from payments.models import PaymentLimit, Proposal, SettingChange
+from payments.models import PaymentLimit, Proposal, Refund, SettingChange
 from payments.proposals import ProposalOver
 from payments.settlement import windows
 from tests import city
 from tests.banking import make_accountants
 from tests.shop import MERCHANT, Shop, fill, open_shop
 from tests.shops import open_store
-from tests.together import together
+from tests.together import together, was_waited_for
 from vpass.common.callers import Caller
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -136,38 +135,23 @@ def test_close__guard_off__the_till_goes_on(shop: Shop, monkeypatch: pytest.Monk
 # A refund while its bound is lowered
 
 
-def refund_while_it_changes(
-    shop: Shop, order_id: str, *, at: datetime, monkeypatch: pytest.MonkeyPatch
-) -> list[str]:
-    """In which order the two end, when the refund has been judged and is not written yet."""
-    reached, opened, ended = threading.Event(), threading.Event(), list[str]()
-    give_back = refunds.give_back
+def is_refund_waited_for(shop: Shop, order_id: str, *, at: datetime) -> bool:
+    """Whether a lowering waits for the refund that has been judged and is not written yet."""
 
-    def slowly(*given: Any, **named: Any) -> Any:
-        reached.set()
-        assert opened.wait(10)
-        return give_back(*given, **named)
-
-    monkeypatch.setattr(refunds, "give_back", slowly)
-
-    def refund() -> None:
-        shop.refund(order_id, 400, at=at)
-        ended.append("refund")
-
-    def change() -> None:
-        assert reached.wait(10)
-        releasing = threading.Timer(0.4, opened.set)
-        releasing.start()
+    def lower() -> None:
         with transaction.atomic():
             rule_changes.set_refund_alone(
                 str(shop.merchant.id), {"refund_alone_fen": 100}, caller=shop.till.caller, at=at
             )
-        ended.append("change")
-        releasing.join()
 
-    assert together(2, lambda index: [refund, change][index]()) == [None, None]
-    monkeypatch.setattr(refunds, "give_back", give_back)
-    return ended
+    stood, refund = was_waited_for(
+        lambda: shop.refund(order_id, 400, at=at),
+        lower,
+        stopped_at=(refunds, "give_back"),
+        stands=lambda: Refund.objects.filter(order_id=order_id).exists(),
+    )
+    assert refund.amount_fen == 400
+    return stood
 
 
 @pytest.fixture
@@ -177,11 +161,9 @@ def paid(shop: Shop, phone: city.Phone, grant: city.HeldGrant, at: datetime) -> 
 
 
 def test_refund_alone__lowered_while_a_refund_is_made__waits_for_it_and_counts_from_then_on(
-    shop: Shop, paid: str, at: datetime, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, paid: str, at: datetime
 ):
-    ended = refund_while_it_changes(shop, paid, at=at, monkeypatch=monkeypatch)
-
-    assert ended == ["refund", "change"]
+    assert is_refund_waited_for(shop, paid, at=at)
     with pytest.raises(refunds.RefundNeedsTwo):
         shop.refund(paid, 1, at=at)
 
@@ -192,6 +174,4 @@ def test_refund_alone__guard_off__a_refund_ends_after_it(
     read = queries._LOCK_ORDER.replace("FOR SHARE OF m, r", "")
     monkeypatch.setattr(queries, "_LOCK_ORDER", read)
 
-    ended = refund_while_it_changes(shop, paid, at=at, monkeypatch=monkeypatch)
-
-    assert ended == ["change", "refund"]
+    assert not is_refund_waited_for(shop, paid, at=at)
