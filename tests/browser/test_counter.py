@@ -23,10 +23,17 @@ REASONS = [
 ]  # fmt: skip
 
 
+_last_steps: dict[str, int] = {}
+
+
 def one_time_password(secret: str) -> str:
-    """The six digits of an authenticator (RFC 6238: SHA-1, 30 s); `secret` in base32."""
+    """The six digits of an authenticator (RFC 6238: SHA-1, 30 s); `secret` in base32.
+
+    Each is good once. Whoever logs in again within its 30 s gets the next, which is good already.
+    """
     key = base64.b32decode(secret + "=" * (-len(secret) % 8))
-    digest = hmac.digest(key, int(time.time() // 30).to_bytes(8), hashlib.sha1)
+    step = _last_steps[secret] = max(int(time.time() // 30), _last_steps.get(secret, 0) + 1)
+    digest = hmac.digest(key, step.to_bytes(8), hashlib.sha1)
     place = digest[-1] & 15
     return f"{(int.from_bytes(digest[place : place + 4]) & 0x7FFFFFFF) % 10**6:06d}"
 
