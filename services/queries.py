@@ -10,6 +10,7 @@ from django.db.models import Count, Q, QuerySet
 
 from identity.models import Organisation
 from services.models import Booking, Seat, Service, Slot, Ticket
+from vpass.common import prepared
 from vpass.common.transactions import require_autocommit
 
 # By hand: of all who want the last seats this is what most of them ask.
@@ -42,8 +43,8 @@ WITH free AS (
 ), made AS (
     INSERT INTO services_booking (id, resident_id, service_id, slot_id, day, state, held_until,
         created_at)
-    SELECT %(id)s, %(resident_id)s, %(service_id)s, %(slot_id)s, %(day)s, %(state)s,
-        %(held_until)s, %(created_at)s
+    SELECT %(id)s, %(resident_id)s::uuid, %(service_id)s::uuid, %(slot_id)s, %(day)s::date,
+        %(state)s::text, %(held_until)s::timestamptz, %(created_at)s
     FROM seat ON CONFLICT DO NOTHING RETURNING id
 )
 SELECT CASE
@@ -56,7 +57,8 @@ SELECT CASE
 _CLAIM_WAITING = _CLAIM.replace(" SKIP LOCKED", "")
 # Waits with all others who want to know, and keeps none of them waiting.
 _AWAIT = """
-SELECT id FROM services_seat WHERE slot_id = %s AND free_from <= %s ORDER BY n LIMIT 1 FOR SHARE
+SELECT id FROM services_seat
+WHERE slot_id = %(slot)s AND free_from <= %(at)s ORDER BY n LIMIT 1 FOR SHARE
 """
 
 # A number without a gap or a double: the counter's row is locked until the ticket commits.
@@ -110,7 +112,8 @@ class SlotAsked:
 def find_slot(slot_id: uuid.UUID, *, resident_id: uuid.UUID, at: datetime) -> SlotAsked | None:
     """Return the slot of an active organisation; None when there is none."""
     with connection.cursor() as cursor:
-        cursor.execute(_FIND_SLOT, {"slot": slot_id, "resident": resident_id, "at": at})
+        values = {"slot": slot_id, "resident": resident_id, "at": at}
+        prepared.execute(cursor, "find_slot", _FIND_SLOT, values)
         row = cursor.fetchone()
     if row is None:
         return None
@@ -157,7 +160,8 @@ def claim_seat(
     values = {field.attname: getattr(booking, field.attname) for field in _BOOKING_FIELDS}
     values |= {"free_from": free_from, "replaced": replaced}
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM_WAITING if is_waiting else _CLAIM, values)
+        text = _CLAIM_WAITING if is_waiting else _CLAIM
+        prepared.execute(cursor, "claim_seat", text, values)
         return str(cursor.fetchone()[0])
 
 
@@ -165,7 +169,7 @@ def await_seat(slot_id: uuid.UUID, *, at: datetime) -> bool:
     """Whether a slot has a free seat once everybody who is claiming one now is done."""
     require_autocommit("waiting for a seat")
     with connection.cursor() as cursor:
-        cursor.execute(_AWAIT, [slot_id, at])
+        prepared.execute(cursor, "await_seat", _AWAIT, {"slot": slot_id, "at": at})
         return cursor.fetchone() is not None
 
 

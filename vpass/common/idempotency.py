@@ -21,6 +21,7 @@ _TABLE = "common_idempotency"
 _KEY = re.compile(r"[\x21-\x7e][\x20-\x7e]{6,126}[\x21-\x7e]", re.ASCII)
 _PURGE_ROWS = 10_000
 _CLAIM = "SELECT * FROM idempotency_claim_v1(%(identity)s, %(digest)s, %(at)s)"
+_FIND = "SELECT digest, answer FROM common_idempotency WHERE id = %(identity)s"
 _STORE = "UPDATE common_idempotency SET answer = %(answer)s WHERE id = %(id)s"
 
 
@@ -119,7 +120,7 @@ def find_answer(key: IdempotencyKey) -> dict[str, Any] | None:
     """
     identity = _identity(key)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT digest, answer FROM common_idempotency WHERE id = %s", [identity])
+        prepared.execute(cursor, "find_answer", _FIND, {"identity": identity})
         found = cursor.fetchone()
     if found is None:
         return None
