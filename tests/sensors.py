@@ -2,12 +2,17 @@
 
 import json
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
+from wsgiref.types import WSGIApplication
 
 from django.conf import settings
-from django.test import Client
+from django.core.handlers.wsgi import WSGIHandler
+from django.http import HttpResponse
+from django.test import RequestFactory
 
 from services.iot import drain, intake
+from services.iot.api.push_door import PushDoor
 from services.iot.applications.parking import claims, sessions
 from services.iot.models import Device, ParkingBay, ParkingTariff, Twin
 from tests import banking, city
@@ -22,9 +27,44 @@ def address(source: str = SOURCE, secret: str | None = None) -> str:
     return f"/api/platform/v1/push/{source}/{secret}"
 
 
-def push(body: bytes, *, path: str | None = None, content_type: str = "application/json") -> Any:
-    """What V Pass answers to a push."""
-    return Client().generic("POST", path or address(), body, content_type=content_type)
+class Answer(HttpResponse):
+    """What came back, with its JSON as Django's test client has it."""
+
+    def json(self) -> Any:
+        return json.loads(self.content)
+
+
+@cache
+def usual_way() -> WSGIApplication:
+    """The program without the short way in front of it."""
+    return WSGIHandler()
+
+
+@cache
+def short_way() -> WSGIApplication:
+    """The program as it is served."""
+    return PushDoor(usual_way())
+
+
+def push(
+    body: bytes,
+    *,
+    through: WSGIApplication | None = None,
+    path: str | None = None,
+    content_type: str = "application/json",
+    method: str = "POST",
+    **environ: Any,
+) -> Answer:
+    """What is answered to a push; `environ` has WSGI's names."""
+    request = RequestFactory().generic(method, path or address(), body, content_type, **environ)
+    said: list[tuple[str, list[tuple[str, str]]]] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], *_: Any) -> Any:
+        said.append((status, headers))
+
+    content = b"".join((through or short_way())(request.environ, start_response))
+    status, headers = said[0]
+    return Answer(content, status=int(status[:3]), headers=dict(headers))
 
 
 def stamp(moment: datetime) -> str:

@@ -4,10 +4,11 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
+from services.iot.api.push_door import PushDoor
 from vpass.common import database, observability
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "vpass.settings")
 
 observability.configure_logging()
-application = get_wsgi_application()
+application = PushDoor(get_wsgi_application())
 database.refuse_unsafe_database()

@@ -3,18 +3,21 @@
 import re
 import time
 import zlib
+from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
+from services.iot.gathering import Gatherer
 from vpass.common import outbox
 from vpass.common.transactions import is_in_transaction
 
 DRAIN_TASK = "services.iot.tasks.drain"
-RING_EVERY_S = 0.25
+RING_EVERY_S = 1.0
 
-_STORE = "INSERT INTO iot_inbox (shard, source, received_at, body) VALUES (%s, %s, %s, %s)"
+_STORE = "INSERT INTO iot_inbox (shard, source, received_at, body) VALUES "
 _OLDEST = """
 SELECT min(first.received_at) FROM generate_series(0, %s - 1) AS s (shard), LATERAL (
     SELECT i.received_at FROM iot_inbox i WHERE i.shard = s.shard ORDER BY i.id LIMIT 1
@@ -26,25 +29,25 @@ _DEVICE = re.compile(rb'"device_?[iI]d"\s*:\s*"([^"]{1,256})"')
 _rung: dict[int, float] = {}
 
 
+class _Row(NamedTuple):
+    shard: int
+    source: str
+    received_at: datetime
+    body: bytes
+
+
 def store(*, source: str, body: bytes, at: datetime) -> None:
-    """Keep a pushed message, in one statement, durable when this returns.
+    """Keep a pushed message, durable when this returns: one statement for all that come at once.
 
     Whatever the body is: reading it comes later. Its shard is drained within two seconds, usually
     sooner. A connection that has broken since it was last used is replaced once.
     """
     shard = shard_of(body)
-    values = (shard, source, at, body)
-    is_free = not is_in_transaction()
-    if is_free:
-        # The statement itself is the check.
-        connection.health_check_done = True  # type: ignore[attr-defined]
-    try:
-        _insert(values)
-    except (OperationalError, InterfaceError):
-        if not is_free or connection.is_usable():
-            raise
-        connection.close()
-        _insert(values)
+    row = _Row(shard, source, at, body)
+    if is_in_transaction():
+        _insert([row])
+    else:
+        _gathered.write(row)
     _ring(shard)
 
 
@@ -62,9 +65,27 @@ def oldest_waiting() -> datetime | None:
     return found
 
 
-def _insert(values: tuple[int, str, datetime, bytes]) -> None:
+def _insert_freely(rows: Sequence[_Row]) -> None:
+    # The statement itself is the check.
+    connection.health_check_done = True  # type: ignore[attr-defined]
+    try:
+        _insert(rows)
+    except (OperationalError, InterfaceError):
+        if connection.is_usable():
+            raise
+        connection.close()
+        _insert(rows)
+
+
+def _insert(rows: Sequence[_Row]) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(_STORE, values)
+        cursor.execute(
+            _STORE + ", ".join(["(%s, %s, %s, %s)"] * len(rows)),
+            [value for row in rows for value in row],
+        )
+
+
+_gathered = Gatherer(_insert_freely)
 
 
 def _ring(shard: int) -> None:

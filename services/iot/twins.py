@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
+import orjson
 from django.db import connection
 from prometheus_client import Counter
 
@@ -37,11 +38,11 @@ def advance(heard: Sequence[Heard]) -> None:
         cursor.execute(_LOCK, [sorted(by_device)])
         written = []
         for device_id, text in cursor.fetchall():
-            reported = json.loads(text)
+            reported = orjson.loads(text)
             if ignored := merge(reported, by_device[device_id]):
                 _IGNORED.inc(ignored)
             written.append([device_id, reported, len(by_device[device_id])])
-        cursor.execute(_WRITE, [json.dumps(written, separators=(",", ":"))])
+        cursor.execute(_WRITE, [orjson.dumps(written).decode()])
 
 
 def merge(reported: Reported, heard: Iterable[Heard]) -> int:

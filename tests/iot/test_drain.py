@@ -210,6 +210,11 @@ def test_drain__told_of_a_device__its_info_kept_and_no_event(at: datetime):
         (
             b'{"notifyType":"deviceDataChanged","deviceId":"d","service":{"serviceId":"S","data":'
             b'{"a":1e999},"eventTime":"20261121T020000Z"}}',
+            "not_json",
+        ),
+        (
+            b'{"notifyType":"deviceDataChanged","deviceId":"d","service":{"serviceId":"S","data":'
+            b'{"a":' + b"[" * 300 + b"]" * 300 + b'},"eventTime":"20261121T020000Z"}}',
             "not_storable",
         ),
     ],
@@ -229,10 +234,15 @@ def test_drain__unreadable__dead_as_it_came_and_the_others_go_on(
     assert left() == (0, 2, 1, 0)
 
 
-def test_drain__what_the_database_refuses__found_among_many_and_dead(at: datetime):
+def test_drain__what_the_database_refuses__found_among_many_and_dead(
+    at: datetime, monkeypatch: pytest.MonkeyPatch
+):
+    """With a reader that lets half a character pass."""
+    monkeypatch.setattr(drain, "read_body", json.loads)
+    monkeypatch.setattr(drain, "canonical", lambda value: json.dumps(value).encode())
     poisoned = [
-        air("p1", at, "\ud800"),  # half a character
-        air("p\ud800", at, 1),
+        air("p1", at, "\ud800"),
+        {"notifyType": "deviceAdded", "deviceId": "p\ud800", "deviceInfo": {}},
         {"notifyType": "deviceAdded", "deviceId": "p2", "deviceInfo": {"name": "\ud800"}},
     ]
     for number in range(20):

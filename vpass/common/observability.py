@@ -103,7 +103,7 @@ class RequestIdMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        identifier = id_for(request)
+        identifier = fit_request_id(request.headers.get("X-Request-ID", ""))
         id_token, caller_token = _request_id.set(identifier), _caller.set("")
         problem_token = _problem.set("")
         started = time.perf_counter()
@@ -118,9 +118,8 @@ class RequestIdMiddleware:
             _request_id.reset(id_token)
 
 
-def id_for(request: HttpRequest) -> str:
-    """The id that a request goes by: the caller's own when it is fit, else a fresh one."""
-    offered = request.headers.get("X-Request-ID", "")
+def fit_request_id(offered: str) -> str:
+    """The id that a request goes by: the one its caller offers when it is fit, else a fresh one."""
     return offered if _REQUEST_ID.fullmatch(offered) else new_request_id()
 
 

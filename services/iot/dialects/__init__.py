@@ -6,7 +6,9 @@ from typing import Any
 from services.iot.dialects import oceanconnect
 from services.iot.messages import Said
 
-# By name: what a message says. Each raises messages.Unreadable.
-DIALECTS: Mapping[str, Callable[[Mapping[str, Any]], list[Said]]] = {
+# What a message says; raises messages.Unreadable.
+Dialect = Callable[[Mapping[str, Any]], list[Said]]
+
+DIALECTS: Mapping[str, Dialect] = {
     "oceanconnect": oceanconnect.said,
 }

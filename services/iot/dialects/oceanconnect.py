@@ -9,14 +9,14 @@ without a time. `eventTime` is yyyyMMdd'T'HHmmss'Z', UTC. `gatewayId` of a direc
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from services.iot.messages import DeviceTold, Reading, Said, Unreadable, identifier
 
 MAX_SERVICES = 1_000
 
-_TIME = re.compile(r"[0-9]{8}T[0-9]{6}Z", re.ASCII)
+_TIME = re.compile(r"[0-9]{8}T(?:[01][0-9]|2[0-3])[0-9]{4}Z", re.ASCII)
 
 
 def said(message: Mapping[str, Any]) -> list[Said]:
@@ -61,9 +61,6 @@ def _event_time(text: Any) -> datetime:
     if not isinstance(text, str) or not _TIME.fullmatch(text):
         raise Unreadable("event_time")
     try:
-        return datetime(
-            int(text[:4]), int(text[4:6]), int(text[6:8]),
-            int(text[9:11]), int(text[11:13]), int(text[13:15]), tzinfo=UTC,
-        )  # fmt: skip
+        return datetime.fromisoformat(text)
     except ValueError as error:
         raise Unreadable("event_time") from error
