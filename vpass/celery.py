@@ -9,10 +9,10 @@ from typing import Any
 
 from celery import Celery
 from celery.schedules import crontab
-from celery.signals import setup_logging, worker_init
+from celery.signals import setup_logging, worker_init, worker_process_init
 from django.conf import settings
 
-from vpass.common import database, observability
+from vpass.common import database, doorbell, observability
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "vpass.settings")
 
@@ -137,3 +137,8 @@ def _log_structured(**_: Any) -> None:
 @worker_init.connect
 def _refuse_unsafe_database(**_: Any) -> None:
     database.refuse_unsafe_database()
+
+
+@worker_process_init.connect
+def _ring_in_background(**_: Any) -> None:
+    doorbell.ring_in_background()

@@ -6,7 +6,7 @@ from django.db import models, transaction
 
 from services.iot.intake import DRAIN_TASK, shard_of
 from services.iot.models import DeadLetter, InboxMessage, Quarantined
-from vpass.common import outbox
+from vpass.common import doorbell
 from vpass.common.errors import NotFound
 
 KEPT_FOR = timedelta(days=30)
@@ -28,7 +28,7 @@ def replay(dead_letter_id: int) -> None:
             shard=shard, source=found.source, received_at=found.received_at, body=body
         )
         found.delete()
-        transaction.on_commit(lambda: outbox.ring_for(DRAIN_TASK, shard=shard))
+        transaction.on_commit(lambda: doorbell.ring(DRAIN_TASK, shard=shard))
 
 
 def purge(*, at: datetime) -> None:

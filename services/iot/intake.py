@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
 from services.iot.gathering import Gatherer
-from vpass.common import outbox
+from vpass.common import doorbell
 from vpass.common.transactions import is_in_transaction
 
 DRAIN_TASK = "services.iot.tasks.drain"
@@ -94,4 +94,4 @@ def _ring(shard: int) -> None:
     now = time.monotonic()
     if now - _rung.get(shard, 0.0) >= RING_EVERY_S:
         _rung[shard] = now
-        outbox.ring_for(DRAIN_TASK, shard=shard)
+        doorbell.ring(DRAIN_TASK, shard=shard)

@@ -1,18 +1,20 @@
 """The doorbell wakes the relay through the broker, and costs nothing when the broker is away."""
 
 import socket
+import threading
 import time
 
 import pytest
 from celery import current_app
 from kombu import Connection
 
-from vpass.common import outbox
+from vpass import processes
+from vpass.common import doorbell, observability, outbox
 
 
 @pytest.fixture(autouse=True)
 def _closed_circuit(monkeypatch):
-    monkeypatch.setattr(outbox._Circuit, "silent_until", 0.0)
+    monkeypatch.setattr(doorbell._Circuit, "silent_until", 0.0)
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def test_ring__broker_there__one_message():
         {},
         {"callbacks": None, "errbacks": None, "chain": None, "chord": None},
     ]
-    assert outbox._Circuit.silent_until == 0.0
+    assert doorbell._Circuit.silent_until == 0.0
 
 
 def test_ring__nobody_listens__quick_and_then_silent(broker):
@@ -62,7 +64,7 @@ def test_ring__nobody_listens__quick_and_then_silent(broker):
 
         assert ring_timed() < 0.5
 
-        assert outbox._Circuit.silent_until > time.monotonic() + 4
+        assert doorbell._Circuit.silent_until > time.monotonic() + 4
         assert ring_timed() < 0.01
 
 
@@ -85,3 +87,77 @@ def test_ring__programming_error__not_swallowed(monkeypatch):
 
     with pytest.raises(TypeError):
         outbox.ring()
+
+
+# In the background
+
+
+@pytest.fixture
+def rung(monkeypatch):
+    """What this process rings for, from a thread; the first ring takes until it is let."""
+    seen, begun, let = [], threading.Event(), threading.Event()
+
+    def ring(bell):
+        seen.append((bell, observability.request_id()))
+        begun.set()
+        assert let.wait(10)
+        if bell[0] == "broken":
+            raise TypeError("a mistake of ours")
+
+    monkeypatch.setattr(doorbell, "_ring", ring)
+    monkeypatch.setattr(doorbell._Program, "ringer", doorbell.Ringer())
+    return seen, begun, let
+
+
+def test_ring__in_the_background__nobody_waits_and_the_last_wish_is_rung_for(rung):
+    seen, begun, let = rung
+
+    with observability.as_request("first-request"):
+        doorbell.ring("task", shard=1)
+    assert begun.wait(10)
+    for number in range(100):
+        with observability.as_request(f"request-{number}"):
+            doorbell.ring("task", shard=1)
+            doorbell.ring("task", shard=2)
+    assert len(seen) == 1
+    let.set()
+
+    processes.wait_until(lambda: len(seen) == 3, within_s=10.0)
+    time.sleep(3 * doorbell.PAUSE_S)
+    assert seen == [
+        (("task", (("shard", 1),)), "first-request"),
+        (("task", (("shard", 1),)), "request-0"),
+        (("task", (("shard", 2),)), "request-0"),
+    ]
+
+
+def test_ring__one_bell_is_broken__the_others_ring_and_the_thread_goes_on(rung):
+    seen, _, let = rung
+    let.set()
+
+    for name in ("broken", "task"):
+        doorbell.ring(name)
+        processes.wait_until(lambda name=name: seen and seen[-1][0][0] == name, within_s=10.0)
+
+    assert [bell[0] for bell, _ in seen] == ["broken", "task"]
+
+
+def test_ring__wanted_while_another_is_rung__guard_off__never_rung(rung):
+    """The twin: who forgets the wishes only after ringing forgets those that came meanwhile."""
+    seen, begun, let = rung
+    ringer = doorbell._Program.ringer
+
+    def ring_wanted():
+        ringer._wanted.clear()
+        for bell in list(ringer._bells):
+            doorbell._ring(bell)
+        ringer._bells.clear()
+
+    ringer.ring_wanted = ring_wanted
+    doorbell.ring("task")
+    assert begun.wait(10)
+    doorbell.ring("task")
+    let.set()
+    time.sleep(5 * doorbell.PAUSE_S)
+
+    assert len(seen) == 1

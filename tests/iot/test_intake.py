@@ -17,7 +17,7 @@ from services.iot.models import InboxMessage
 from tests import city, sensors
 from tests.statements import statements
 from tests.together import together
-from vpass.common import outbox
+from vpass.common import doorbell
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -235,7 +235,7 @@ def test_shard__of_one_device__always_the_same_and_spread():
 
 def test_ring__many_posts_at_once__one_bell(monkeypatch: pytest.MonkeyPatch):
     rung: list[int] = []
-    monkeypatch.setattr(outbox, "ring_for", lambda task, *, shard: rung.append(shard))
+    monkeypatch.setattr(doorbell, "ring", lambda task, *, shard: rung.append(shard))
     monkeypatch.setattr(intake, "_rung", {})
     monkeypatch.setattr(intake, "RING_EVERY_S", 60.0)
 
@@ -261,11 +261,11 @@ def test_drain_task__more_than_it_can_do__leaves_the_process_after_two_seconds(
 def test_ring__nobody_hears_it__gone_when_the_schedule_has_rung(monkeypatch: pytest.MonkeyPatch):
     sent: list[dict[str, Any]] = []
     monkeypatch.setattr(
-        outbox.current_app, "send_task", lambda task, **options: sent.append(options)
+        doorbell.current_app, "send_task", lambda task, **options: sent.append(options)
     )
-    monkeypatch.setattr(outbox._Circuit, "silent_until", 0.0)
+    monkeypatch.setattr(doorbell._Circuit, "silent_until", 0.0)
 
-    outbox.ring_for(intake.DRAIN_TASK, shard=3)
+    doorbell.ring(intake.DRAIN_TASK, shard=3)
 
     assert [(each["kwargs"], each["expires"]) for each in sent] == [({"shard": 3}, 5.0)]
 

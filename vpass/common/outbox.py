@@ -9,13 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from celery import current_app
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection, transaction
-from kombu import pools
-from kombu.exceptions import LimitExceeded, OperationalError
-from redis.exceptions import RedisError
 
+from vpass.common import doorbell
 from vpass.common.errors import NotFound
 from vpass.common.observability import log
 from vpass.common.states import OUTBOX_DELIVERY
@@ -28,19 +25,10 @@ LONGEST_RETRY = timedelta(hours=1)
 TAKEN_FOR = timedelta(seconds=65)
 BATCH = 20
 RUN_FOR_S = 20.0
-# By then the schedule has rung itself: bells that nobody could hear do not pile up.
-BELL_LASTS_S = 5.0
 KEPT_FOR = timedelta(days=7)
 
-RING_TIMEOUT_S = 0.2
-SILENT_FOR_S = 5.0
 TASK = "vpass.common.tasks.deliver_outbox"
 
-_IMPATIENT = {
-    "socket_timeout": RING_TIMEOUT_S,
-    "socket_connect_timeout": RING_TIMEOUT_S,
-    "max_retries": 0,
-}
 _PURGE_ROWS = 10_000
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 _PLAIN = re.compile(r"[A-Za-z0-9._:+-]{0,64}", re.ASCII)
@@ -130,35 +118,9 @@ def ring_on_commit() -> None:
         transaction.on_commit(ring)
 
 
-class _Circuit:
-    """Whether the broker is worth trying, for this process."""
-
-    silent_until = 0.0
-
-
 def ring() -> None:
-    """Wakes the relay, if the broker can be reached quickly; a sweeper finds what a lost ring left.
-
-    Never raises for a broker that is away, and then does not try again for five seconds.
-    """
-    ring_for(TASK)
-
-
-def ring_for(task: str, **arguments: int) -> None:
-    """Wakes a task of another relay in the same impatient way; its own schedule finds the rest."""
-    if time.monotonic() < _Circuit.silent_until:
-        return
-    broker = current_app.connection_for_write(
-        connect_timeout=RING_TIMEOUT_S, transport_options=_IMPATIENT
-    )
-    try:
-        with pools.producers[broker].acquire(block=True, timeout=RING_TIMEOUT_S) as producer:
-            current_app.send_task(
-                task, kwargs=arguments, producer=producer, retry=False, expires=BELL_LASTS_S
-            )
-    except (OperationalError, LimitExceeded, RedisError, OSError) as error:
-        _Circuit.silent_until = time.monotonic() + SILENT_FOR_S
-        log.warning("doorbell_silent", exception=type(error).__name__, seconds=SILENT_FOR_S)
+    """Wakes the relay; a sweeper finds what a lost ring left."""
+    doorbell.ring(TASK)
 
 
 def deliver_due(*, at: datetime, limit: int = 100) -> int:
