@@ -1,6 +1,7 @@
 """Many phones at one bill: never more is opened than is owed, and what is paid counts once."""
 
 import os
+import threading
 import time
 import uuid
 from collections import Counter
@@ -14,7 +15,7 @@ from django.db.models import QuerySet
 
 from payments import bill_payments, bill_reminders, billers, bills
 from payments.bill_payments import BillTooMuch
-from payments.models import Bill, BillPayment, BillShare, Order, PaymentLimit
+from payments.models import Bill, BillPayment, BillReminder, BillShare, Order, PaymentLimit
 from payments.settlement import windows
 from tests import city
 from tests.billing import (
@@ -242,3 +243,40 @@ def test_remind__four_at_once__each_bill_once(waterworks: Waterworks, at: dateti
 
     tell("bill-reminders", tried=tried, broken=broken)
     assert broken == 0
+
+
+def remind_while_another_does(waterworks: Waterworks, *, at: datetime) -> list[Any]:
+    """What came of two runs, when one ends between the other's look and its lock."""
+    late = at + timedelta(days=(DUE - city_date(at)).days + 1)
+    waterworks.upload(asked())
+    slowly = Bill.objects.extra(where=["pg_sleep(0.5)::text = ''"])
+    begun = threading.Event()
+
+    def first() -> int:
+        begun.set()
+        return bill_reminders._remind(slowly, BillReminder.Kind.OVERDUE, at=late, limit=10)
+
+    def second() -> int:
+        assert begun.wait(10)
+        time.sleep(0.1)
+        return bill_reminders.remind_due(at=late)
+
+    return together(2, lambda index: [first, second][index]())
+
+
+def test_remind__another_run_ends_meanwhile__left_out(waterworks: Waterworks, at: datetime):
+    assert remind_while_another_does(waterworks, at=at) == [0, 1]
+
+
+def test_remind__guard_off__the_database_refuses_a_second_one(
+    waterworks: Waterworks, at: datetime, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(bill_reminders, "_without_told_meanwhile", lambda locked, _: locked)
+
+    for _ in range(CHANCES):
+        first, second = remind_while_another_does(waterworks, at=at)
+        if isinstance(first, IntegrityError):
+            break
+
+    assert isinstance(first, IntegrityError)
+    assert second == 1
