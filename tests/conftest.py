@@ -20,14 +20,21 @@ from tests.engines import (
     remove_state,
     site_free_environment,
 )
-from tests.order import pytest_collection_modifyitems as pytest_collection_modifyitems
+from tests.order import put_long_first
 from tests.order import pytest_xdist_make_scheduler as pytest_xdist_make_scheduler
 from tests.outside import sandbox as sandbox
 from tests.outside import sandbox_of_own as sandbox_of_own
 from tests.outside import sandbox_process as sandbox_process
 from tests.program_log import program_log as program_log
+from tests.twins import give_chances
 from vpass import supervisor
 from vpass.secrets import make_private_folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In which order the tests come, and which of them have several chances."""
+    put_long_first(items)
+    give_chances(items)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ TOGETHER = ("tests/faults", "tests/browser")
 LONG = ("tests/contracts", "tests/races", "tests/journeys", *TOGETHER, "tests/vpass")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def put_long_first(items: list[pytest.Item]) -> None:
     """Puts the long folders first."""
     items.sort(key=lambda item: _place(_folder(item.nodeid)))
 

@@ -294,13 +294,13 @@ def _write_events(events: dict[bytes, _Event], devices: dict[tuple[str, str], in
     """Write what was never heard before, in one statement; returns exactly that."""
     # In the index's order: quickest, and two writers of the same cannot wait for each other.
     written = sorted(events.values(), key=lambda event: (event.reading.event_time, event.key))
-    services = {event.reading.service: 0 for event in written}
-    services = {service: number for number, service in enumerate(services, start=1)}
+    names = sorted({event.reading.service for event in written})
+    services = {name: number for number, name in enumerate(names, start=1)}
     values: dict[str, Any] = {
         "keys": b"".join(event.key for event in written),
         "moments": _numbers(microseconds(event.reading.event_time) for event in written),
         "devices": _numbers(devices[event.name] for event in written),
-        "services": list(services),
+        "services": names,
         "service_numbers": _numbers(services[event.reading.service] for event in written),
         "received": _numbers(microseconds(event.received_at) for event in written),
         "props": (b"[%b]" % b",".join(event.props for event in written)).decode(),
