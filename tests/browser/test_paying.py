@@ -163,6 +163,7 @@ def test_scan__printed_and_for_an_amount_and_a_link__payee_and_amount_then_paid(
     phone.press("#scan-amount", "Enter")
     phone.click("#confirm-yes")
     expect(phone.locator("#confirm-problem code")).to_have_text("payment.limit_exceeded")
+    expect(phone.locator("#confirm-problem")).to_contain_text("这种方式每天最多 ¥500.00。")
     shot(phone, "limit")
     phone.click("#confirm-no")
     expect(phone.locator("#scan-status")).to_have_text("已拒绝付款。")

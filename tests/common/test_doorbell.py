@@ -6,6 +6,7 @@ import time
 
 import pytest
 from celery import current_app
+from celery.signals import worker_process_init
 from kombu import Connection
 
 from vpass import processes
@@ -161,3 +162,14 @@ def test_ring__wanted_while_another_is_rung__guard_off__never_rung(rung):
     time.sleep(5 * doorbell.PAUSE_S)
 
     assert len(seen) == 1
+
+
+def test_ring_in_background__a_workers_child_process__rings_so(monkeypatch):
+    monkeypatch.setattr(doorbell._Program, "ringer", None)
+
+    worker_process_init.send(sender=None)
+
+    first = doorbell._Program.ringer
+    doorbell.ring_in_background()
+    assert isinstance(first, doorbell.Ringer)
+    assert doorbell._Program.ringer is first

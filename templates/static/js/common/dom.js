@@ -1,6 +1,7 @@
 // Building and showing parts of a page, and telling people plainly what went wrong.
 
 import { currentLanguage, hasString, inLanguage, t } from "./language.js";
+import { yuan } from "./money.js";
 
 export const find = (selector, root = document) => root.querySelector(selector);
 export const findAll = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -38,6 +39,8 @@ export function explain(problem) {
   else if (hasString(`problem.${code}`)) title = t(`problem.${code}`);
   const known = hasString(`next.${code}`) ? t(`next.${code}`, problem.members) : "";
   const next = [known || (title ? "" : t("next.unexpected"))];
+  const daily = problem.members?.daily_fen;
+  if (hasString(`daily.${code}`) && daily) next.push(t(`daily.${code}`, { daily: yuan(daily) }));
   if (problem.retryAfter > 90) next.push(t("app.wait_min", { min: Math.ceil(problem.retryAfter / 60) }));
   else if (problem.retryAfter > 0) next.push(t("app.wait_s", { s: problem.retryAfter }));
   return { title: title || t("problem.unexpected"), next: next.filter(Boolean).join(" "), code };

@@ -102,6 +102,7 @@ export const PAYING = {
     "这种付款方式今天不能付这么多。请减少金额、换一种方式，或明天再付。",
     "So much cannot be paid this way today. Pay less, in another way, or tomorrow.",
   ],
+  "daily.payment.limit_exceeded": ["这种方式每天最多 {daily}。", "At most {daily} a day in this way."],
   "why.risk.refused": ["付款异常，已暂停支付", "This payment looks unusual; paying is stopped"],
   "next.risk.refused": [
     "工作人员核查后会恢复。如有疑问请拨打 12345。",
