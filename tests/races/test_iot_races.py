@@ -70,7 +70,7 @@ def test_drain__eight_workers_with_one_shard__each_reading_once(db: None, at: da
     broken = 0
 
     for number in range(tried):
-        moment = at - timedelta(hours=number)
+        moment = at - timedelta(minutes=number)
         shard = fill_inbox(moment)
         before = Event.objects.count()
         found = drain_together(shard, at)
