@@ -82,7 +82,7 @@ def database(url: str) -> dict[str, object]:
     query = dict(item.partition("=")[::2] for item in parts.query.split("&") if item)
     host = unquote(query.pop("host", "")) or parts.hostname or ""
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "vpass.common.postgresql",
         "NAME": unquote(parts.path.lstrip("/")),
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),

@@ -1,0 +1,1 @@
+"""The database engine of `settings.DATABASES`: Django's own, with a cheaper look at its health."""
