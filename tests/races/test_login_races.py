@@ -13,6 +13,7 @@ from identity.models import Login, LoginAccessToken, LoginRefreshToken, ReverseS
 from identity.oidc import engine
 from tests import city, relying
 from tests.together import together
+from vpass.common import clock
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -54,7 +55,7 @@ def test_code__six_at_once__tokens_for_one_and_none_is_left_good(
     site, tried, broken = relying.open_site(at=at), rounds(short=4), 0
 
     for _ in range(tried):
-        code = code_for(site, phone, at=at)
+        code = code_for(site, phone, at=clock.now())
         seen = statuses(lambda code=code: site.exchange(code))
         login = Login.objects.latest("begun_at", "id")
         # A code that comes twice ends what the first one got: somebody else has it.
@@ -91,7 +92,7 @@ def test_refresh_token__six_at_once__one_gets_new_ones_and_the_login_ends(
     site, tried, broken = relying.open_site(at=at), rounds(short=4), 0
 
     for _ in range(tried):
-        token = site.log_in(phone, at=at)["refresh_token"]
+        token = site.log_in(phone, at=clock.now())["refresh_token"]
         seen = statuses(lambda token=token: site.refresh(token))
         login = Login.objects.latest("begun_at", "id")
         alive = LoginRefreshToken.objects.filter(login=login, revoked=None).count()
